@@ -90,7 +90,6 @@ public struct Blocking: Sendable {
     public static func run<T: Sendable>(
         on lane: Lane, _ what: String, deadline: Duration, _ body: @escaping @Sendable () throws -> T
     ) async throws -> T {
-        enum Phase { case queued, running, answered, abandoned }
         let phase = Shared<Phase>(.queued)
         return try await withCheckedThrowingContinuation { continuation in
             lane.submit {
@@ -122,6 +121,9 @@ public struct Blocking: Sendable {
         }
     }
 }
+
+/// Where a call with a deadline is.
+private enum Phase: Sendable { case queued, running, answered, abandoned }
 
 /// A lock around one value that closures can share.
 public final class Shared<Value: Sendable>: Sendable {

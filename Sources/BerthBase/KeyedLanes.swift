@@ -21,8 +21,8 @@ public actor KeyedLanes<Key: Hashable & Sendable> {
     public var heldKeys: Int { waiting.count }
 
     /// Waits for the key, runs `body`, and hands the key to the next waiter.
-    nonisolated public func run<T: Sendable>(
-        _ key: Key, isolation: isolated (any Actor)? = #isolation, _ body: () async throws -> T
+    nonisolated(nonsending) public func run<T: Sendable>(
+        _ key: Key, _ body: () async throws -> T
     ) async throws -> T {
         try await acquire(key)
         do {
@@ -47,7 +47,7 @@ public actor KeyedLanes<Key: Hashable & Sendable> {
         nextID += 1
         let id = nextID
         try await withTaskCancellationHandler {
-            try await withCheckedThrowingContinuation { continuation in
+            try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
                 if Task.isCancelled {
                     continuation.resume(throwing: CancellationError())
                 } else {
