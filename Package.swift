@@ -52,7 +52,7 @@ let targets: [Target] = [
     module("BerthTTRPC", ["BerthBase", "BerthIO", "BerthShimAPI", "BerthSystem", system]),
     module("BerthGRPC", ["BerthBase", "BerthIO", "BerthSystem", "CNghttp2", log, protobuf], wrapsC: true),
     module("BerthShimAPI", ["BerthBase"]),
-    module("BerthAPI", [protobuf]),
+    .target(name: "BerthAPI", dependencies: [protobuf], exclude: ["Protos"], swiftSettings: [.swiftLanguageMode(.v6)]),
     module("BerthOCI", ["BerthBase", system]),
     module("BerthArchive", ["BerthBase", "BerthSystem", "BerthOCI", "CZstd", "CDeflate", "CCrypto", system], wrapsC: true),
     // the kernel
