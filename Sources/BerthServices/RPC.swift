@@ -1,0 +1,19 @@
+package import BerthGRPC
+public import BerthKernel
+
+/// Contributes gRPC services to the servers.
+public protocol RPCProvider: Sendable {
+    /// A name for logs.
+    var label: String { get }
+}
+
+/// What a provider within the project returns: its services.
+package protocol GRPCProvider: RPCProvider {
+    /// The services to route to.
+    var services: [any GRPCService] { get }
+}
+
+extension ServiceKey where Interface == any RPCProvider {
+    /// Everything that serves gRPC: `rpc.cri`, `rpc.berth`.
+    public static var rpc: Self { Self("rpc") }
+}
