@@ -21,6 +21,22 @@ public struct PortMapping: Sendable, Hashable, Codable {
     }
 }
 
+/// A range of user or group IDs of a user namespace.
+public struct IDMapping: Sendable, Hashable, Codable {
+    /// The first ID inside.
+    public var containerID: UInt32
+    /// The first ID outside.
+    public var hostID: UInt32
+    /// The number of IDs.
+    public var size: UInt32
+    /// Makes a mapping.
+    public init(containerID: UInt32, hostID: UInt32, size: UInt32) {
+        self.containerID = containerID
+        self.hostID = hostID
+        self.size = size
+    }
+}
+
 /// What a pod asks of the network.
 public struct PodNetworkRequest: Sendable, Hashable, Codable {
     /// The pod.
@@ -61,6 +77,8 @@ public struct PodNetworkResult: Sendable, Hashable, Codable {
 
 /// Connects pods to the network.
 public protocol PodNetwork: Sendable {
+    /// Makes a user namespace with these maps (`container host size` triples), bind-mounted at a path of its own.
+    func makeUserNamespace(pod: PodID, uids: [IDMapping], gids: [IDMapping]) async throws -> FilePath
     /// Makes a network namespace bind-mounted at a path of its own (in the user namespace of `userns`, if given).
     func makeNamespace(pod: PodID, userns: FilePath?) async throws -> FilePath
     /// Connects the pod. The attempt is recorded before the first plugin runs. On a failure the teardown is queued.
