@@ -1,0 +1,2 @@
+/// The seccomp profile of containers that ask for the runtime's default.
+package enum DefaultSeccomp {}
