@@ -1,0 +1,6 @@
+package import BerthKernel
+
+extension [Plugin] {
+    /// The plugins that connect pods.
+    package static var networkPlugins: [Plugin] { [.cniNetwork] }
+}
