@@ -1,4 +1,5 @@
 internal import BerthBase
+internal import BerthKernel
 internal import BerthServices
 internal import Logging
 internal import SystemPackage

@@ -1,6 +1,5 @@
 public import BerthBase
 public import BerthKernel
-public import SystemPackage
 
 /// How a process ended.
 public struct ExitStatus: Sendable, Hashable, Codable {
