@@ -19,7 +19,7 @@ package enum ExitOutcome: Hashable, Sendable {
 /// Processes by descriptors that cannot come to mean another process.
 package enum PidFD {
     /// A descriptor of a process.
-    package static func open(_ pid: Int32) throws(Errno) -> OwnedFD { OwnedFD(try sys(berth_pidfd_open(pid, 0))) }
+    package static func open(_ pid: Int32) throws(Errno) -> OwnedFD { OwnedFD(try sys(berth_open_pidfd(pid, 0))) }
 
     /// Sends a signal.
     package static func signal(_ pidfd: Int32, _ signal: Int32) throws(Errno) {

@@ -55,7 +55,7 @@ static inline int berth_mount_setattr(int dir, const char *path, unsigned flags,
     return berth_result(syscall(SYS_mount_setattr, dir, path, flags, &attr, sizeof(attr)));
 }
 
-static inline int berth_pidfd_open(int pid, unsigned flags) {
+static inline int berth_open_pidfd(int pid, unsigned flags) {
     return berth_result(syscall(SYS_pidfd_open, pid, flags));
 }
 
