@@ -1,0 +1,64 @@
+internal import BerthAPI
+internal import BerthBase
+internal import BerthGRPC
+internal import Glibc
+internal import SwiftProtobuf
+
+/// The daemon's `berth.v1` service, as the commands call it.
+struct Daemon {
+    private let client: GRPCClient
+
+    /// - Throws: `unavailable` that says how to start a daemon.
+    init(address: String) async throws {
+        do {
+            client = try await GRPCClient.connect(unix: address)
+        } catch {
+            throw BerthError(
+                .unavailable,
+                "no daemon answers at '\(address)': \(error); start berthd, or name its socket with --address")
+        }
+    }
+
+    /// One request, one answer.
+    func call<Request: Message & Sendable, Response: Message & Sendable>(
+        _ method: String, _ request: Request, as response: Response.Type = Response.self
+    ) async throws -> Response {
+        let bytes = try await client.unary("/berth.v1.Berth/\(method)", try request.serializedBytes())
+        return try Response(serializedBytes: bytes)
+    }
+
+    /// One request, many answers.
+    func stream<Request: Message & Sendable, Response: Message & Sendable>(
+        _ method: String, _ request: Request, _ each: (Response) throws -> Void
+    ) async throws {
+        let answers = try await client.serverStreaming("/berth.v1.Berth/\(method)", try request.serializedBytes())
+        for try await bytes in answers { try each(try Response(serializedBytes: bytes)) }
+    }
+}
+
+/// Prints a message as JSON or by `table`.
+func show<Response: Message>(_ response: Response, _ form: OutputForm, table: () -> String) throws {
+    switch form {
+    case .json:
+        var options = JSONEncodingOptions()
+        options.preserveProtoFieldNames = true
+        options.alwaysPrintInt64sAsNumbers = true
+        print(try response.jsonString(options: options))
+    case .table: print(table())
+    }
+}
+
+/// Seconds since a moment.
+func age(of moment: Google_Protobuf_Timestamp) -> String {
+    humanAge(Timestamp.now().seconds - moment.seconds)
+}
+
+/// Writes bytes to a descriptor as they are.
+func write(_ bytes: [UInt8], to descriptor: Int32) {
+    var sent = 0
+    while sent < bytes.count {
+        let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress?.advanced(by: sent), $0.count - sent) }
+        if count <= 0 { return }
+        sent += count
+    }
+}
