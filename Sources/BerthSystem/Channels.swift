@@ -3,7 +3,7 @@ internal import Glibc
 package import SystemPackage
 
 /// The two ends of a pipe.
-package struct Pipe: ~Copyable {
+package struct PipeEnds: ~Copyable {
     package var reader: OwnedFD
     package var writer: OwnedFD
 
