@@ -40,7 +40,7 @@ func library(_ name: String) -> Target { .systemLibrary(name: name) }
 
 let targets: [Target] = [
     // C, and nothing else in C
-    c("CBerthSystem"), c("CBerthClone"),
+    c("CBerthSystem"), c("CBerthClone"), c("CBerthUnpack"),
     library("CSQLite"), library("CNghttp2"), library("CLibcap"), library("CLibseccomp"),
     library("CCurl"), library("CCrypto"), library("CZstd"), library("CDeflate"),
     // base
@@ -54,7 +54,7 @@ let targets: [Target] = [
     module("BerthShimAPI", ["BerthBase"]),
     .target(name: "BerthAPI", dependencies: [protobuf], exclude: ["Protos"], swiftSettings: [.swiftLanguageMode(.v6)]),
     module("BerthOCI", ["BerthBase", system]),
-    module("BerthArchive", ["BerthBase", "BerthSystem", "BerthOCI", "CZstd", "CDeflate", "CCrypto", system], wrapsC: true),
+    module("BerthArchive", ["BerthBase", "BerthSystem", "CBerthSystem", "CBerthUnpack", "CZstd", "CDeflate", "CCrypto", system]),
     // the kernel
     module("BerthKernel", ["BerthBase", "BerthTOML", log, system]),
     module("BerthServices", ["BerthBase", "BerthKernel", "BerthOCI", "BerthGRPC", log, system]),
@@ -93,7 +93,9 @@ let targets: [Target] = [
     tests("BerthTTRPC", ["BerthTTRPC", "BerthIO", "BerthBase", "BerthShimAPI", "BerthTestSupport", system]),
     tests("BerthShim", ["BerthShim", "BerthShimAPI", "BerthRuntime", "BerthBase", "BerthTestSupport", system]),
     tests("BerthOCI", ["BerthOCI", "BerthBase"]),
-    tests("BerthArchive", ["BerthArchive", "BerthBase", "BerthTestSupport", system]),
+    .executableTarget(
+        name: "unpack-probe", dependencies: ["BerthArchive"], path: "Tests/Fixtures/unpack-probe", swiftSettings: strict),
+    tests("BerthArchive", ["BerthArchive", "unpack-probe", "BerthSystem", "BerthBase", "BerthTestSupport", system]),
     tests("BerthKernel", ["BerthKernel", "BerthTOML", "BerthBase", "BerthTestSupport", log, system]),
     tests("BerthRuntime", ["BerthRuntime", "BerthOCI", "BerthSystem", "BerthBase", "BerthTestSupport", system]),
     tests("Content", ["ContentPlugins", "BerthConformance", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),

@@ -1,2 +1,3 @@
 #pragma once
-#include <zlib.h>
+#include <isa-l/crc64.h>
+#include <isa-l/igzip_lib.h>

@@ -1,0 +1,61 @@
+#pragma once
+// What unpacking a layer needs of C: calls and macros that Swift does not import, and the confinement of the helper.
+// The error contract of every function here: the result or 0, or -errno.
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+static inline int berth_make_node(int dir, const char *name, unsigned mode, unsigned major_number, unsigned minor_number) {
+    return mknodat(dir, name, mode, makedev(major_number, minor_number)) < 0 ? -errno : 0;
+}
+
+static inline int berth_set_xattr(int fd, const char *name, const void *value, size_t size) {
+    return fsetxattr(fd, name, value, size, 0) < 0 ? -errno : 0;
+}
+
+/// Sets an attribute of a file that must not be opened (a link, a device): by name in the working directory.
+static inline int berth_set_xattr_of_name(const char *file, const char *name, const void *value, size_t size) {
+    return lsetxattr(file, name, value, size, 0) < 0 ? -errno : 0;
+}
+
+static inline ssize_t berth_list_xattr(int fd, void *names, size_t room) {
+    ssize_t count = flistxattr(fd, names, room);
+    return count < 0 ? -errno : count;
+}
+
+static inline ssize_t berth_get_xattr(int fd, const char *name, void *value, size_t room) {
+    ssize_t count = fgetxattr(fd, name, value, room);
+    return count < 0 ? -errno : count;
+}
+
+/// Gives the calling thread a working directory and a file mode mask of its own.
+static inline int berth_own_working_directory(void) {
+    if (unshare(CLONE_FS) < 0)
+        return -errno;
+    umask(0);
+    return 0;
+}
+
+static inline int berth_sync_file_system(int fd) {
+    return syncfs(fd) < 0 ? -errno : 0;
+}
+
+/// fsync(2) of a file or a directory.
+static inline int berth_sync_file(int fd) {
+    return fsync(fd) < 0 ? -errno : 0;
+}
+
+/// Clones the data of a file into another (FICLONE).
+int berth_clone_data(int to, int from);
+
+/// Confines the calling process to the directory `target`: mount, network, IPC and UTS namespaces of its own, the
+/// directory as its root, few capabilities, no new privileges, limits. Sets `*stage` to what was being done.
+int berth_unpack_confine(int target, uint64_t address_space, const char **stage);
+
+/// Allows all threads of the process no other system calls than unpacking needs; others fail with EPERM.
+int berth_unpack_filter(void);
