@@ -1,4 +1,4 @@
-package import BerthBase
+internal import BerthBase
 
 /// How the bytes of a layer are compressed.
 package enum Compression: String, Sendable, CaseIterable {
@@ -45,7 +45,7 @@ package enum Compression: String, Sendable, CaseIterable {
     package func decompressor() throws -> any Decompressor {
         switch self {
         case .none: PlainStream()
-        case .gzip: try Checked(self, GzipDecompressor())
+        case .gzip: Checked(self, GzipDecompressor())
         case .zstd: try Checked(self, ZstdDecompressor())
         }
     }

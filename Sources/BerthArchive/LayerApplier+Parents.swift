@@ -17,7 +17,7 @@ extension LayerApplier {
             opened = try implied(wanted, in: above)
         } catch Errno.notDirectory, Errno.tooManySymbolicLinkLevels {
             opened = try throughLink(wanted, in: above)
-        } catch let error as Errno {
+        } catch {
             throw BerthError(error, "unpack a layer: open directory '\(wanted.text)'")
         }
         cache.insert(opened, at: wanted)
@@ -142,7 +142,8 @@ extension LayerApplier {
             cache.forget(hidden)
             try attempt("apply") { () throws(Errno) in try TreeRemoval.remove(name, in: parent.fd) }
         case .overlay:
-            let result = berth_make_node(parent.fd, name, S_IFCHR, 0, 0)
+            let type: mode_t = S_IFCHR
+            let result = berth_make_node(parent.fd, name, type, 0, 0)
             if result == -EEXIST {
                 // This layer itself has the name; only a directory could let something below show through.
                 guard let known = cache.find(hidden) ?? (try? DirectoryCache.open(name, in: parent.fd)) else { return }

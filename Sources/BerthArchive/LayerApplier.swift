@@ -37,8 +37,8 @@ struct LayerApplier: TarConsumer {
 
     /// The member that is being written.
     private var entry = TarEntry()
-    private var path = LayerPath.root
-    private var parent: DirectoryCache.Directory
+    var path = LayerPath.root
+    var parent: DirectoryCache.Directory
     private var file: Int32 = -1
     private var checksum = CRC64()
 
@@ -91,7 +91,7 @@ struct LayerApplier: TarConsumer {
         fileBytes += Int64(bytes.count)
         var done = 0
         while done < bytes.count {
-            let (from, at) = (bytes.baseAddress?.advanced(by: done), offset + Int64(done))
+            let (from, at) = (bytes.baseAddress?.advanced(by: done), Int(offset) + done)
             let left = bytes.count - done
             done += try attempt("write") { () throws(Errno) in try retrying { pwrite(file, from, left, at) } }
         }
@@ -104,7 +104,7 @@ struct LayerApplier: TarConsumer {
             close(fd)
             file = -1
         }
-        if entry.segments != nil { try attempt("extend") { () throws(Errno) in try check(ftruncate(fd, off_t(entry.size))) } }
+        if entry.segments != nil { try attempt("extend") { () throws(Errno) in try check(ftruncate(fd, Int(entry.size))) } }
         try setOwner(fd)
         try setAttributes(fd)
         if entry.mode & 0o7000 != 0 { try attempt("set the mode of") { () throws(Errno) in try check(fchmod(fd, entry.mode)) } }
@@ -133,7 +133,7 @@ struct LayerApplier: TarConsumer {
 extension LayerApplier {
     /// Runs a system call; its error names the member.
     @discardableResult
-    func attempt<T>(_ what: String, _ body: () throws(Errno) -> T) throws(BerthError) -> T {
+    func attempt<T: ~Copyable>(_ what: String, _ body: () throws(Errno) -> T) throws(BerthError) -> T {
         try attempting("unpack a layer: \(what) '\(path.text)'", body)
     }
 
@@ -151,7 +151,7 @@ extension LayerApplier {
             throw BerthError(Errno(rawValue: errno), "unpack a layer: make '\(path.text)'")
         }
         try clear()
-        return try attempt("make") { () throws(Errno) in try retrying(call) }
+        return try attempt("make") { () throws(Errno) -> T in try retrying(call) }
     }
 
     /// Frees the name of the member.
@@ -174,7 +174,7 @@ extension LayerApplier {
         var opaque = false
         if mkdirat(parent.fd, name, entry.mode & 0o777) != 0 {
             guard errno == EEXIST else { throw BerthError(Errno(rawValue: errno), "unpack a layer: make '\(path.text)'") }
-            let status = try attempt("look at") { () throws(Errno) in try status(of: name, in: parent.fd) }
+            let status = try attempt("look at") { () throws(Errno) in try self.status(of: name, in: parent.fd) }
             if status.st_mode & S_IFMT != S_IFDIR {
                 // A directory in the place of a whiteout hides what the layers below have there.
                 opaque = form == .overlay && Self.isWhiteout(status)
@@ -200,7 +200,7 @@ extension LayerApplier {
         directoryTimes[path] = entry.modified
         try manifest?.add(entry, path, checksum: nil)
         guard !path.isRoot else { return }
-        let copy = try attempt("open") { () throws(Errno) in try directory.descriptor.duplicate() }
+        let copy = try attempt("open") { () throws(Errno) -> OwnedFD in try directory.descriptor.duplicate() }
         cache.insert(DirectoryCache.Directory(copy, setsGroup: entry.mode & 0o2000 != 0), at: path)
     }
 
@@ -234,7 +234,7 @@ extension LayerApplier {
             let target = entry.linkName.map { CChar(bitPattern: $0) } + [0]
             _ = try making { symlinkat(target, directory, name) }
         default:
-            let type = entry.kind == .fifo ? S_IFIFO : entry.kind == .characterDevice ? S_IFCHR : S_IFBLK
+            let type: mode_t = entry.kind == .fifo ? S_IFIFO : entry.kind == .characterDevice ? S_IFCHR : S_IFBLK
             _ = try making { () -> Int32 in
                 let result = berth_make_node(
                     directory, name, type | (entry.mode & 0o7777), entry.deviceMajor, entry.deviceMinor)

@@ -11,9 +11,8 @@ final class PieceQueue: @unchecked Sendable {
     static let pieceSize = 512 * 1024
 
     private struct State {
-        var free: [UnsafeMutableRawBufferPointer]
-        var filled: [UnsafeRawBufferPointer] = []
-        var taken = 0
+        var free = Array(0..<PieceQueue.depth)
+        var filled: [(buffer: Int, count: Int)] = []
         var ended = false
         var failure: (any Error)?
     }
@@ -22,13 +21,13 @@ final class PieceQueue: @unchecked Sendable {
     private let freeCount = DispatchSemaphore(value: 0)
     private let filledCount = DispatchSemaphore(value: 0)
     /// The buffer that the producer fills, and how far.
-    private var current: UnsafeMutableRawBufferPointer?
+    private var current: Int?
     private var fill = 0
     private let buffers: [UnsafeMutableRawBufferPointer]
 
     init() {
         buffers = (0..<Self.depth).map { _ in .allocate(byteCount: Self.pieceSize, alignment: 4096) }
-        state = Mutex(State(free: buffers))
+        state = Mutex(State())
         for _ in 0..<Self.depth { freeCount.signal() }
     }
 
@@ -45,7 +44,7 @@ final class PieceQueue: @unchecked Sendable {
     func append(_ bytes: UnsafeRawBufferPointer) throws {
         var rest = bytes[...]
         while !rest.isEmpty {
-            let buffer = try writable()
+            let buffer = buffers[try writable()]
             let count = min(rest.count, buffer.count - fill)
             UnsafeMutableRawBufferPointer(rebasing: buffer[fill..<fill + count])
                 .copyMemory(from: UnsafeRawBufferPointer(rebasing: rest.prefix(count)))
@@ -55,7 +54,7 @@ final class PieceQueue: @unchecked Sendable {
         }
     }
 
-    private func writable() throws -> UnsafeMutableRawBufferPointer {
+    private func writable() throws -> Int {
         if let current { return current }
         freeCount.wait()
         let buffer = try state.withLock { state in
@@ -69,7 +68,7 @@ final class PieceQueue: @unchecked Sendable {
     private func hand() {
         guard let buffer = current else { return }
         current = nil
-        state.withLock { $0.filled.append(UnsafeRawBufferPointer(rebasing: buffer[..<fill])) }
+        state.withLock { $0.filled.append((buffer, fill)) }
         filledCount.signal()
     }
 
@@ -88,15 +87,12 @@ final class PieceQueue: @unchecked Sendable {
             filledCount.wait()
             guard let piece = state.withLock({ $0.filled.isEmpty ? nil : $0.filled.removeFirst() }) else { return }
             if failure == nil {
-                do { try body(piece) } catch { fail(error) }
+                let bytes = UnsafeRawBufferPointer(rebasing: buffers[piece.buffer][..<piece.count])
+                do { try body(bytes) } catch { fail(error) }
             }
-            state.withLock { $0.free.append(UnsafeMutableRawBufferPointer(mutating: whole(piece))) }
+            state.withLock { $0.free.append(piece.buffer) }
             freeCount.signal()
         }
-    }
-
-    private func whole(_ piece: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
-        UnsafeRawBufferPointer(start: piece.baseAddress, count: Self.pieceSize)
     }
 
     /// The consumer's error.

@@ -1,4 +1,4 @@
-package import BerthBase
+internal import BerthBase
 internal import BerthSystem
 internal import CBerthUnpack
 internal import Glibc
@@ -37,6 +37,10 @@ package enum UnpackHelper {
     }
 
     private static func run(_ request: UnpackRequest) throws -> UnpackResult {
+        let namespaces = berth_unpack_namespaces()
+        guard namespaces == 0 else {
+            throw BerthError(Errno(rawValue: -namespaces), "confine the unpack helper: make namespaces")
+        }
         // What the daemon names is opened before the doors close; nothing of the layer is read until then.
         let lowers = try LowerDirectories(request.lowers)
         let manifest = try request.manifest.map { try open(manifest: $0) }

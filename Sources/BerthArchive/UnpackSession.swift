@@ -37,7 +37,8 @@ package final class UnpackSession: Sendable {
         guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue) | O_CLOEXEC, 0, &ends) == 0 else {
             throw BerthError(Errno(rawValue: errno), "start the unpack helper: make a socket")
         }
-        let (ours, theirs) = (OwnedFD(ends[0]), OwnedFD(ends[1]))
+        let ours = OwnedFD(ends[0])
+        let theirs = OwnedFD(ends[1])
         return try UnpackSession(request, command, stdin: theirs.rawValue, input: ours.release())
     }
 
@@ -57,10 +58,11 @@ package final class UnpackSession: Sendable {
     private init(_ request: UnpackRequest, _ command: Command, stdin: Int32, input: Int32) throws {
         self.input = Mutex(input)
         var ends: [Int32] = [-1, -1]
-        guard pipe2(&ends, O_CLOEXEC) == 0 else {
-            throw BerthError(Errno(rawValue: errno), "start the unpack helper: make a pipe")
+        guard berth_pipe(&ends) == 0 else {
+            throw BerthError(.resourceExhausted, "start the unpack helper: make a pipe")
         }
-        let (output, theirs) = (OwnedFD(ends[0]), OwnedFD(ends[1]))
+        let output = OwnedFD(ends[0])
+        let theirs = OwnedFD(ends[1])
         let words = command.arguments + [String(decoding: request.json.encoded(), as: UTF8.self)]
         pid = try Self.spawn(command.path, words, stdio: [stdin, theirs.rawValue, STDERR_FILENO])
         pidfd = try attempting("watch the unpack helper") { [pid] () throws(Errno) in try PidFD.open(pid) }
@@ -83,6 +85,9 @@ package final class UnpackSession: Sendable {
         }
     }
 
+    /// The helper's process ID, for logs.
+    package var processID: Int32 { pid }
+
     /// The uncompressed bytes so far, as the helper told.
     package var progress: Int64 { told.tarBytes.load(ordering: .relaxed) }
 
@@ -93,7 +98,7 @@ package final class UnpackSession: Sendable {
         try input.withLock { input in
             var done = 0
             while done < bytes.count {
-                let count = send(input, bytes.baseAddress?.advanced(by: done), bytes.count - done, Int32(MSG_NOSIGNAL.rawValue))
+                let count = send(input, bytes.baseAddress?.advanced(by: done), bytes.count - done, Int32(MSG_NOSIGNAL))
                 if count < 0 && errno == EINTR { continue }
                 guard count >= 0 else { throw BerthError(.aborted, "unpack a layer: the helper ended early") }
                 done += count
@@ -162,7 +167,7 @@ extension UnpackSession {
         var answer: JSONValue?
         var buffer = [UInt8](repeating: 0, count: 4096)
         while true {
-            let count = read(output.rawValue, &buffer, buffer.count)
+            let count = Glibc.read(output.rawValue, &buffer, buffer.count)
             if count < 0 && errno == EINTR { continue }
             guard count > 0 else { break }
             for byte in buffer[..<count] {
@@ -180,10 +185,10 @@ extension UnpackSession {
             }
         }
         let end = try attempting("wait for the unpack helper") { () throws(Errno) in try PidFD.reap(pid: pid) }
-        return try read(answer, end)
+        return try result(answer, end)
     }
 
-    private static func read(_ answer: JSONValue?, _ end: ExitOutcome?) throws -> UnpackResult {
+    private static func result(_ answer: JSONValue?, _ end: ExitOutcome?) throws -> UnpackResult {
         if let result = answer?["result"] { return try UnpackResult(result) }
         if let code = answer?["code"]?.integer, let message = answer?["message"]?.string {
             throw BerthError(BerthError.Code(rawValue: Int32(clamping: code)) ?? .unknown, message)

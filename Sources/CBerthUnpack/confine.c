@@ -2,6 +2,7 @@
 
 #include <linux/capability.h>
 #include <linux/fs.h>
+#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -10,6 +11,17 @@
 
 int berth_clone_data(int to, int from) {
     return ioctl(to, FICLONE, from) < 0 ? -errno : 0;
+}
+
+int berth_own_working_directory(void) {
+    if (unshare(CLONE_FS) < 0)
+        return -errno;
+    umask(0);
+    return 0;
+}
+
+int berth_sync_file_system(int fd) {
+    return syncfs(fd) < 0 ? -errno : 0;
 }
 
 // Values of linux/mount.h, which cannot be included beside sys/mount.h.
@@ -75,11 +87,12 @@ static int lower_limits(uint64_t address_space) {
     return setrlimit(RLIMIT_AS, &memory) < 0 ? -errno : 0;
 }
 
-int berth_unpack_confine(int target, uint64_t address_space, const char **stage) {
+int berth_unpack_namespaces(void) {
     umask(0);
-    *stage = "make namespaces";
-    if (unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0)
-        return -errno;
+    return unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0 ? -errno : 0;
+}
+
+int berth_unpack_confine(int target, uint64_t address_space, const char **stage) {
     int result = make_root(target, stage);
     if (result < 0)
         return result;

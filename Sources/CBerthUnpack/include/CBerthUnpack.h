@@ -3,7 +3,6 @@
 // The error contract of every function here: the result or 0, or -errno.
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <stdint.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -34,16 +33,10 @@ static inline ssize_t berth_get_xattr(int fd, const char *name, void *value, siz
 }
 
 /// Gives the calling thread a working directory and a file mode mask of its own.
-static inline int berth_own_working_directory(void) {
-    if (unshare(CLONE_FS) < 0)
-        return -errno;
-    umask(0);
-    return 0;
-}
+int berth_own_working_directory(void);
 
-static inline int berth_sync_file_system(int fd) {
-    return syncfs(fd) < 0 ? -errno : 0;
-}
+/// syncfs(2): flushes the file system behind a descriptor.
+int berth_sync_file_system(int fd);
 
 /// fsync(2) of a file or a directory.
 static inline int berth_sync_file(int fd) {
@@ -53,8 +46,12 @@ static inline int berth_sync_file(int fd) {
 /// Clones the data of a file into another (FICLONE).
 int berth_clone_data(int to, int from);
 
-/// Confines the calling process to the directory `target`: mount, network, IPC and UTS namespaces of its own, the
-/// directory as its root, few capabilities, no new privileges, limits. Sets `*stage` to what was being done.
+/// Gives the calling process mount, network, IPC and UTS namespaces of its own. What it is to keep is opened after
+/// this: a descriptor of another mount namespace cannot become a root.
+int berth_unpack_namespaces(void);
+
+/// Confines the calling process to the directory `target`: as its root, with few capabilities, no new privileges,
+/// limits. Sets `*stage` to what was being done.
 int berth_unpack_confine(int target, uint64_t address_space, const char **stage);
 
 /// Allows all threads of the process no other system calls than unpacking needs; others fail with EPERM.
