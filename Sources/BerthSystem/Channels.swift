@@ -20,7 +20,8 @@ package struct PipeEnds: ~Copyable {
 /// Two connected message sockets (`SOCK_SEQPACKET`).
 package struct SocketPair: ~Copyable {
     package var first: OwnedFD
-    package var second: OwnedFD
+    /// nil once it was given away.
+    package var second: OwnedFD?
 
     package init() throws(Errno) {
         var ends: [Int32] = [-1, -1]
