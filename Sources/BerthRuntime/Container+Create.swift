@@ -21,6 +21,12 @@ extension Container {
         try make(request, in: environment, runsAtOnce: true)
     }
 
+    /// Removes the directory of a container whose creation was cut off before its record was written.
+    package static func forget(_ id: String, in environment: RuntimeEnvironment) throws(BerthError) {
+        try SpecCheck.checkID(id)
+        try StateDirectory(id, in: environment).remove()
+    }
+
     private static func make(
         _ request: ContainerRequest, in environment: RuntimeEnvironment, runsAtOnce: Bool
     ) throws(BerthError) -> CreatedContainer {

@@ -98,7 +98,12 @@ package final class Container: Sendable {
             guard let message = InitMessage(bytes) else { break }
             if message.kind == 1 { throw message.error.during("start container '\(id)'") }
         }
-        return Hooks.runAll(spec.hooks?.poststart, "poststart", state: self.state(as: .running))
+        return runPoststartHooks()
+    }
+
+    /// For those who let `run` start the process: poststart hooks come after it. What failed comes back.
+    package func runPoststartHooks() -> [String] {
+        Hooks.runAll(spec.hooks?.poststart, "poststart", state: state(as: .running))
     }
 
     /// Sends a signal to the first process, or to all in the cgroup. With `all`, an ended container is success.

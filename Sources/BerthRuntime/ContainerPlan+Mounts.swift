@@ -24,9 +24,10 @@ extension ContainerPlan {
     /// Read-only mounts that later steps still write to become so after them.
     var lateReadOnly: [String] {
         (request.spec.mounts ?? []).filter { mount in
-            SpecCheck.normalized(mount.destination) == "/dev" && mount.type == "tmpfs"
-                && MountOptions(mount.options ?? []).set.contains(.readOnly)
-        }.map { _ in "/dev" }
+            let path = SpecCheck.normalized(mount.destination)
+            let late = path == "/dev" && mount.type == "tmpfs" || mount.type == "cgroup" && cgroup?.host.isV2 == false
+            return late && MountOptions(mount.options ?? []).set.contains(.readOnly)
+        }.map { SpecCheck.normalized($0.destination) }
     }
 
     /// Below procfs, sysfs and /dev no link is followed: what comes there is named by the kernel or by us.
@@ -149,7 +150,6 @@ extension ContainerPlan {
         _ mount: OCIMount, _ options: MountOptions, to plan: inout InitPlan
     ) throws(BerthError) {
         guard let cgroup else { return }
-        let readOnly = options.set.contains(.readOnly)
         let attributes = options.set.union([.noSuid, .noDev, .noExec])
         if cgroup.host.isV2 {
             if makesCgroupNamespace {
@@ -173,7 +173,6 @@ extension ContainerPlan {
                 try addLink(mount.destination + "/" + controller, to: name, in: &plan)
             }
         }
-        if readOnly { try plan.add(.readonly, mount.destination) }
     }
 
     private func addCgroupBind(

@@ -45,6 +45,15 @@ struct MountOptions {
         }
     }
 
+    /// Every option with a meaning of its own, sorted.
+    static var known: [String] {
+        let plain = [
+            "bind", "rbind", "private", "rprivate", "shared", "rshared", "slave", "rslave", "unbindable", "runbindable",
+            "idmap", "ridmap", "defaults",
+        ]
+        return (plain + attributes.keys + attributes.keys.map { "r" + $0 }).sorted()
+    }
+
     private struct Change {
         var set: Mounts.Attributes = []
         var clear: Mounts.Attributes = []

@@ -81,6 +81,31 @@ package enum Messages {
     }
 }
 
+extension Messages {
+    /// Connects to a stream socket, as console sockets are.
+    package static func connectStream(to path: String) throws(Errno) -> OwnedFD {
+        // SAFETY: the string lives through the call.
+        OwnedFD(try sysRetrying { unsafe berth_connect_stream(path) })
+    }
+}
+
+/// The signals of a thread as a descriptor. For programs with one thread: nothing else handles signals then.
+package struct SignalQueue: ~Copyable {
+    package let descriptor: OwnedFD
+
+    /// Blocks all signals, which from now on wait here.
+    package init() throws(Errno) { descriptor = OwnedFD(try sys(berth_signal_descriptor())) }
+
+    /// The next signal's number; nil if none waits.
+    package func next() -> Int32? {
+        var bytes = [UInt8](repeating: 0, count: 128)
+        // SAFETY: the buffer holds one whole `struct signalfd_siginfo`.
+        let count = unsafe bytes.withUnsafeMutableBytes { unsafe read(descriptor.rawValue, $0.baseAddress, 128) }
+        guard count == 128 else { return nil }
+        return Int32(bytes[0])
+    }
+}
+
 /// Files in memory.
 package enum MemoryFile {
     /// A memory file with this content; sealed, it can never change again.

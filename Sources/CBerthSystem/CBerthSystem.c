@@ -1,5 +1,7 @@
 #include "CBerthSystem.h"
+#include <pthread.h>
 #include <stdio.h>
+#include <sys/signalfd.h>
 
 const char *berth_errno_name(int number) {
     return strerrorname_np(number);
@@ -67,6 +69,22 @@ static int address(struct sockaddr_un *out, int dir, const char *name) {
     return length < (int)sizeof(out->sun_path) ? 0 : -ENAMETOOLONG;
 }
 
+/// A connected stream socket. A descriptor, or -errno.
+int berth_connect_stream(const char *path) {
+    struct sockaddr_un name_at;
+    int result = address(&name_at, -1, path);
+    if (result < 0)
+        return result;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    if (connect(fd, (struct sockaddr *)&name_at, sizeof(name_at)) == 0)
+        return fd;
+    result = -errno;
+    close(fd);
+    return result;
+}
+
 /// A seqpacket socket at `name` below `dir` (below nothing if negative): listening with `listen_backlog` > 0 and file
 /// mode `mode`, connected otherwise. A descriptor, or -errno.
 int berth_unix_socket(int dir, const char *name, int listen_backlog, unsigned mode) {
@@ -93,4 +111,12 @@ int berth_unix_socket(int dir, const char *name, int listen_backlog, unsigned mo
         return -error;
     }
     return fd;
+}
+
+/// Blocks all signals of the calling thread, and makes a descriptor from which they are read. It, or -errno.
+int berth_signal_descriptor(void) {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, NULL);
+    return berth_result(signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK));
 }

@@ -1,1 +1,3 @@
-// Not written yet.
+internal import Glibc
+
+exit(Program.run(Array(CommandLine.arguments.dropFirst())))

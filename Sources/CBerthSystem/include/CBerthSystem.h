@@ -132,6 +132,8 @@ const char *berth_errno_name(int number);
 
 int berth_send(int socket, const void *bytes, size_t count, const int *fds, int fd_count);
 int berth_receive(int socket, void *bytes, size_t room, int *fds, int fd_room, int *fd_count);
+int berth_connect_stream(const char *path);
+int berth_signal_descriptor(void);
 int berth_unix_socket(int dir, const char *name, int listen_backlog, unsigned mode);
 
 #include "berth_process.h"
