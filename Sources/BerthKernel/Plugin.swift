@@ -1,3 +1,4 @@
+package import BerthTOML
 public import Logging
 public import SystemPackage
 
@@ -115,5 +116,18 @@ public struct Plugin: Sendable {
                 lifecycle: input.lifecycle)
             return try await start(context, repeat (each required).resolve(input.running((each required).service)))
         }
+    }
+}
+
+extension Plugin {
+    /// Every key of its settings.
+    package var configKeys: [ConfigKey] { config.keys }
+
+    /// Its settings' defaults as a table.
+    package func defaultConfig() throws -> TOMLTable {
+        func encode<Config: PluginConfig>(_ type: Config.Type) throws -> TOMLTable {
+            try TOMLEncoder.encode(Config(), at: SourcePosition(file: "default", line: 0, column: 0))
+        }
+        return try encode(config)
     }
 }

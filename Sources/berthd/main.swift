@@ -1,1 +1,3 @@
-// Not written yet.
+import BerthDaemon
+
+Daemon.main(plugins: .builtins)

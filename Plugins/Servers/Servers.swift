@@ -1,0 +1,6 @@
+package import BerthKernel
+
+extension [Plugin] {
+    /// The plugins of this family.
+    package static var serverPlugins: [Plugin] { [] }
+}
