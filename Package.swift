@@ -47,7 +47,7 @@ let targets: [Target] = [
     module("BerthBase", [log, system]),
     module("BerthSystem", ["BerthBase", "CBerthSystem", "CLibcap", system], wrapsC: true),
     module("BerthTOML", ["BerthBase"]),
-    module("BerthStore", ["BerthBase", "CSQLite", log, system], wrapsC: true),
+    module("BerthStore", ["BerthBase", "BerthKernel", "CSQLite", log, system], wrapsC: true),
     module("BerthIO", ["BerthBase", "BerthSystem", "CBerthSystem", system], wrapsC: true),
     module("BerthTTRPC", ["BerthBase", "BerthIO", "BerthShimAPI", "BerthSystem", system]),
     module("BerthGRPC", ["BerthBase", "BerthIO", "BerthSystem", "CNghttp2", log, protobuf], wrapsC: true),

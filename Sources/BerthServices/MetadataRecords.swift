@@ -11,10 +11,29 @@ public struct AnyMessage: Sendable, Hashable, Codable {
         self.typeURL = typeURL
         self.value = value
     }
+
+    private enum CodingKeys: String, CodingKey { case typeURL, value }
+
+    /// Reads the bytes as base64.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        typeURL = try container.decode(String.self, forKey: .typeURL)
+        guard let bytes = Base64.decode(try container.decode(String.self, forKey: .value)) else {
+            throw DecodingError.dataCorruptedError(forKey: .value, in: container, debugDescription: "not base64")
+        }
+        value = bytes
+    }
+
+    /// Writes the bytes as base64.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(typeURL, forKey: .typeURL)
+        try container.encode(Base64.encode(value), forKey: .value)
+    }
 }
 
 /// A name that points at content.
-public struct ImageRecord: Sendable, Hashable {
+public struct ImageRecord: Sendable, Hashable, Codable {
     /// The reference, e.g. `docker.io/library/busybox:1.36`.
     public var name: String
     /// The manifest or index.
@@ -36,7 +55,7 @@ public struct ImageRecord: Sendable, Hashable {
 }
 
 /// A container: what to run, not a process.
-public struct ContainerRecord: Sendable, Hashable {
+public struct ContainerRecord: Sendable, Hashable, Codable {
     /// Its ID, unique in the namespace.
     public var id: ContainerID
     /// Labels.
@@ -69,7 +88,7 @@ public struct ContainerRecord: Sendable, Hashable {
 }
 
 /// A pod sandbox as the sandbox store keeps it.
-public struct SandboxRecord: Sendable, Hashable {
+public struct SandboxRecord: Sendable, Hashable, Codable {
     /// Its ID, unique in the namespace.
     public var id: PodID
     /// The runtime.
@@ -96,7 +115,7 @@ public struct SandboxRecord: Sendable, Hashable {
 }
 
 /// A lease: keeps resources from the collector until it is deleted or expires (`containerd.io/gc.expire`).
-public struct LeaseRecord: Sendable, Hashable {
+public struct LeaseRecord: Sendable, Hashable, Codable {
     /// Its ID.
     public var id: LeaseID
     /// Labels; `containerd.io/gc.expire` holds an RFC 3339 time, `containerd.io/gc.flat` limits it to what it names.
@@ -112,7 +131,7 @@ public struct LeaseRecord: Sendable, Hashable {
 }
 
 /// What a lease can hold.
-public enum LeaseResource: Sendable, Hashable {
+public enum LeaseResource: Sendable, Hashable, Codable {
     /// A blob.
     case content(Digest)
     /// A snapshot of a snapshotter.
@@ -124,7 +143,7 @@ public enum LeaseResource: Sendable, Hashable {
 }
 
 /// A blob as one namespace sees it.
-public struct BlobRecord: Sendable, Hashable {
+public struct BlobRecord: Sendable, Hashable, Codable {
     /// Its digest.
     public var digest: Digest
     /// Its bytes.
@@ -146,7 +165,7 @@ public struct BlobRecord: Sendable, Hashable {
 }
 
 /// A snapshot as one namespace sees it, and the backend key its driver knows it by.
-public struct SnapshotRecord: Sendable, Hashable {
+public struct SnapshotRecord: Sendable, Hashable, Codable {
     /// The snapshotter's name.
     public var snapshotter: String
     /// The key or name the namespace uses.
