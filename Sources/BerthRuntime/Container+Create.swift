@@ -69,8 +69,7 @@ private struct Making {
     }
 
     mutating func run() throws(BerthError) -> CreatedContainer {
-        try makeCgroup()
-        FaultPoint.hit("runtime.after-cgroup")
+        try chooseCgroup()
         let seccomp = try compile()
         let namespaces = try NamespaceSteps(linux, pod: request.podNamespaces)
         var plan = InitPlan()
@@ -80,11 +79,13 @@ private struct Making {
             listening = listener.rawValue
             plan.own(listener)
         }
-        try ContainerPlan(
+        let steps = ContainerPlan(
             request: request, linux: linux, userNamespace: namespaces.hasUser,
-            makesCgroupNamespace: namespaces.makesCgroup, cgroup: cgroup
-        ).add(to: &plan, namespaces, seccomp: seccomp, listener: listening)
-        return try launch(plan, namespaces)
+            makesCgroupNamespace: namespaces.makesCgroup, cgroup: cgroup)
+        let cgroupFirst = steps.needsCgroupFirst
+        if cgroupFirst { try makeCgroup() }
+        try steps.add(to: &plan, namespaces, seccomp: seccomp, listener: listening)
+        return try launch(plan, namespaces, cgroupIsReady: cgroupFirst)
     }
 
     private func listen() throws(BerthError) -> OwnedFD {
@@ -100,7 +101,7 @@ private struct Making {
     }
 
     /// The path is the specification's; relative ones and none start at the hierarchy's root.
-    private mutating func makeCgroup() throws(BerthError) {
+    private mutating func chooseCgroup() throws(BerthError) {
         let path = linux.cgroupsPath.flatMap { $0.isEmpty ? nil : $0 } ?? "/" + request.id
         guard !path.split(separator: "/").contains(".."), !path.utf8.contains(0) else {
             throw BerthError(.invalidArgument, "linux.cgroupsPath '\(path)' leaves its hierarchy")
@@ -109,14 +110,19 @@ private struct Making {
         let cgroup = Cgroup(host: host, path: path)
         cgroupIsForeign = cgroup.exists
         self.cgroup = cgroup
-        try attempting("make the cgroup '\(path)'") { () throws(Errno) in try cgroup.create() }
+    }
+
+    private func makeCgroup() throws(BerthError) {
+        guard let cgroup else { return }
+        try attempting("make the cgroup '\(cgroup.path)'") { () throws(Errno) in try cgroup.create() }
         if let resources = linux.resources {
             try CgroupResources(cgroup: cgroup, resources: resources).apply()
         }
+        FaultPoint.hit("runtime.after-cgroup")
     }
 
     private func launch(
-        _ plan: borrowing InitPlan, _ namespaces: borrowing NamespaceSteps
+        _ plan: borrowing InitPlan, _ namespaces: borrowing NamespaceSteps, cgroupIsReady: Bool
     ) throws(BerthError) -> CreatedContainer {
         let program = try InitProgram.descriptor(of: environment.initPath)
         var into: OwnedFD?
@@ -130,19 +136,31 @@ private struct Making {
             plan, program: program, namespaces: namespaces.cloneFlags, cgroup: target,
             preserved: request.preserveFDs)
         FaultPoint.hit("runtime.after-clone")
-        try launcher.serve(part())
-        FaultPoint.hit("runtime.after-ready")
-        let container: Container
-        do {
-            container = try record(pid: launcher.pid)
+        do throws(BerthError) {
+            // From here the child works beside us: what it does not wait for comes after what it waits for.
+            if !cgroupIsReady { try makeCgroup() }
+            try handCgroup(to: launcher)
+            let early = namespaces.needsFork ? nil : try record(pid: launcher.pid)
+            try launcher.serve(part())
+            FaultPoint.hit("runtime.after-ready")
+            let made: Container
+            if let early { made = early } else { made = try record(pid: launcher.pid) }
             if runsAtOnce {
-                try launcher.start(state: try OCIJSON.encode(container.state(as: .created)))
+                try launcher.start(state: try OCIJSON.encode(made.state(as: .created)))
             }
+            return CreatedContainer(container: made, process: launcher.finish())
         } catch {
             launcher.abandon()
             throw error
         }
-        return CreatedContainer(container: container, process: launcher.finish())
+    }
+
+    /// On v1 the child moves itself, through the files of the hierarchies.
+    private func handCgroup(to launcher: borrowing Launcher) throws(BerthError) {
+        guard let cgroup, !cgroup.host.isV2 else { return }
+        let files = try attempting("open the cgroup '\(cgroup.path)'") { () throws(Errno) in try cgroup.taskFiles() }
+        defer { for file in files { close(file) } }
+        try launcher.send(files)
     }
 
     private func part() -> Launcher.Part {
@@ -187,7 +205,7 @@ private struct Making {
             id: request.id, bundle: request.bundle.string, pid: pid, startTime: status.startTime,
             created: Double(now.tv_sec) + Double(now.tv_nsec) / 1e9, cgroupPath: cgroup?.path,
             annotations: request.spec.annotations, rootfs: rootfsName, noNewKeyring: request.noNewKeyring)
-        try directory.write(request.spec)
+        try directory.write(request.spec, json: request.specJSON)
         try directory.write(record)
         return Container(record, spec: request.spec, cgroup: cgroup, environment: environment)
     }

@@ -18,8 +18,7 @@ struct ContainerPlan {
     func add(
         to plan: inout InitPlan, _ namespaces: borrowing NamespaceSteps, seccomp: SeccompProgram?, listener: Int32?
     ) throws(BerthError) {
-        if let cgroup, !cgroup.host.isV2 { try addCgroup(cgroup, to: &plan) }
-        try namespaces.add(to: &plan)
+        try namespaces.add(to: &plan, joinsCgroup: cgroup?.host.isV2 == false)
         if namespaces.makesNetwork { try plan.add(.loopback) }
         let hooks = request.spec.hooks
         if !(hooks?.prestart ?? []).isEmpty || !(hooks?.createRuntime ?? []).isEmpty {
@@ -44,9 +43,10 @@ struct ContainerPlan {
         try addProcess(to: &plan, seccomp: seccomp, listener: listener)
     }
 
-    private func addCgroup(_ cgroup: Cgroup, to plan: inout InitPlan) throws(BerthError) {
-        let files = try attempting("open the cgroup '\(cgroup.path)'") { () throws(Errno) in try cgroup.taskFiles() }
-        for file in files { try plan.add(.cgroup, owned: OwnedFD(file), cgroup.path) }
+    /// Whether the plan itself looks into the cgroup, which must then be there before.
+    var needsCgroupFirst: Bool {
+        cgroup?.host.isV2 == true
+            || !makesCgroupNamespace && (request.spec.mounts ?? []).contains { $0.type == "cgroup" || $0.type == "cgroup2" }
     }
 
     // MARK: The root

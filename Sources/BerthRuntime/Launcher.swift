@@ -75,6 +75,13 @@ struct Launcher: ~Copyable {
         self.pair = pair
     }
 
+    /// Sends descriptors that the child waits for first of all.
+    func send(_ descriptors: [Int32]) throws(BerthError) {
+        try attempting("hand the cgroup to the container's process") { () throws(Errno) in
+            try Messages.send([1], descriptors: descriptors, on: pair.first.rawValue)
+        }
+    }
+
     /// Serves the child until it is ready to start; on failure it is ended and reaped.
     mutating func serve(_ part: Part) throws(BerthError) {
         do throws(BerthError) {
@@ -109,6 +116,7 @@ struct Launcher: ~Copyable {
         _ = try? PidFD.reap(pidfd.rawValue)
         pid = next
         pidfd = nextFD
+        warnings = []
         warnings += try part.onProcess(pid)
     }
 

@@ -14,7 +14,8 @@ struct NamespaceSteps: ~Copyable {
     private var later: Namespaces = []
     private let makesUser: Bool
     private let joinsUser: Bool
-    private let needsFork: Bool
+    /// Whether the user's process is not the first one: then its pid is known only later.
+    let needsFork: Bool
     private let timeOffsets: [String: OCITimeOffset]
     /// Whether the container has a user namespace other than the runtime's.
     var hasUser: Bool { makesUser || joinsUser }
@@ -52,10 +53,9 @@ struct NamespaceSteps: ~Copyable {
         timeOffsets = linux.timeOffsets ?? [:]
         let joinsPid = joins.contains { $0.type == .pid || $0.type == .time }
         needsFork = makesUser || joinsUser || joinsPid || new.contains(.time)
-        if needsFork { later = new.subtracting(.user) } else {
-            cloneFlags = new.subtracting(.cgroup)
-            later = new.intersection(.cgroup)
-        }
+        // A network namespace takes two milliseconds: the child makes it while the runtime makes the cgroup.
+        cloneFlags = needsFork ? [] : new.intersection([.pid, .mount])
+        later = new.subtracting(.user).subtracting(cloneFlags)
     }
 
     private static func open(
@@ -75,10 +75,11 @@ struct NamespaceSteps: ~Copyable {
         return Join(type, path: path, descriptor: number, owned: file)
     }
 
-    /// Joins and makes what the first clone did not; the cgroup steps go before, as the cgroup namespace's root is where
-    /// the process is.
-    borrowing func add(to plan: inout InitPlan) throws(BerthError) {
+    /// Joins and makes what the first clone did not. The process joins its cgroup before it makes a cgroup namespace,
+    /// whose root is where it is then; and before it loses the right to in a user namespace.
+    borrowing func add(to plan: inout InitPlan, joinsCgroup: Bool) throws(BerthError) {
         if !joins.isEmpty || needsFork { try plan.add(.nonDumpable) }
+        if joinsCgroup, needsFork { try plan.add(.cgroup) }
         for join in joins {
             try plan.add(.setns, fd: join.descriptor, join.path, a: join.type.flag.rawValue)
         }
@@ -91,8 +92,11 @@ struct NamespaceSteps: ~Copyable {
             rest.subtract(.time)
             if !timeOffsets.isEmpty { try plan.add(.sync, a: SyncPoint.timeOffsets.rawValue) }
         }
-        if !rest.isEmpty { try plan.add(.unshare, "namespaces", a: rest.rawValue) }
-        if needsFork { try plan.add(.fork) }
+        let own = needsFork ? rest : rest.subtracting(.cgroup)
+        if !own.isEmpty { try plan.add(.unshare, "namespaces", a: own.rawValue) }
+        if needsFork { return try plan.add(.fork) }
+        if joinsCgroup { try plan.add(.cgroup) }
+        if rest.contains(.cgroup) { try plan.add(.unshare, "cgroup namespace", a: Namespaces.cgroup.rawValue) }
     }
 
     /// What goes into `/proc/PID/timens_offsets`.

@@ -73,6 +73,8 @@ package struct ContainerRequest: Sendable {
     package var stdio: ProcessStdio
     /// Namespaces that the spec names as `pod://…`, as descriptors which stay the caller's.
     package var podNamespaces: [OCINamespaceType: Int32] = [:]
+    /// The bytes the specification was read from, to be kept as they are; nil: it is encoded again.
+    package var specJSON: [UInt8]?
     package var noPivot = false
     package var noNewKeyring = false
     /// How many descriptors from 3 on the process keeps.

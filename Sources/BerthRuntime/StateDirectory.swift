@@ -52,8 +52,9 @@ struct StateDirectory: Sendable {
         }
     }
 
-    func write(_ spec: OCISpec) throws(BerthError) {
-        let bytes = try spec.json()
+    func write(_ spec: OCISpec, json: [UInt8]?) throws(BerthError) {
+        let bytes: [UInt8]
+        if let json { bytes = json } else { bytes = try spec.json() }
         try attempting("write '\(path)/config.json'") { () throws(Errno) in
             try Files.replace(path + "/config.json", with: bytes, mode: 0o600)
         }

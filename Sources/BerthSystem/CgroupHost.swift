@@ -31,13 +31,29 @@ package struct CgroupHost: Sendable {
             return CgroupHost(hierarchies: [], unified: "/sys/fs/cgroup")
         }
         var hierarchies: [Hierarchy] = []
-        for mount in try MountInfo.current(of: "self") where mount.type == "cgroup" && mount.root == "/" {
+        for mount in try mounts() where mount.type == "cgroup" && mount.root == "/" {
             let controllers = mount.superOptions.filter { !notControllers.contains($0) && !$0.hasPrefix("release_agent") }
             guard mount.mountPoint.hasPrefix("/sys/fs/cgroup/"), !controllers.isEmpty else { continue }
             if hierarchies.contains(where: { $0.controllers == controllers }) { continue }
             hierarchies.append(Hierarchy(controllers: controllers, mountPoint: mount.mountPoint))
         }
         return CgroupHost(hierarchies: hierarchies, unified: nil)
+    }
+
+    /// The mounts of cgroup v1. Only their lines are taken apart: a node with many pods has thousands of others.
+    private static func mounts() throws(Errno) -> [MountInfo] {
+        let mark = Array(" - cgroup ".utf8)
+        let bytes = try Files.read("/proc/self/mountinfo", limit: 64 << 20)
+        var lines: [UInt8] = []
+        for line in bytes.split(separator: 0x0a) where contains(line, mark) { lines += line + [0x0a] }
+        return MountInfo.parse(lines)
+    }
+
+    private static func contains(_ line: ArraySlice<UInt8>, _ mark: [UInt8]) -> Bool {
+        guard line.count >= mark.count else { return false }
+        return (line.startIndex...line.endIndex - mark.count).contains { at in
+            line[at] == mark[0] && line[at..<at + mark.count].elementsEqual(mark)
+        }
     }
 
     private static let notControllers: Set<String> = [

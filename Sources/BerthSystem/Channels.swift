@@ -46,7 +46,11 @@ package enum Messages {
 
     /// Sends one message, with at most one descriptor (which stays the caller's).
     package static func send(_ bytes: [UInt8], descriptor: Int32? = nil, on socket: Int32) throws(Errno) {
-        let fds: [Int32] = descriptor.map { [$0] } ?? []
+        try send(bytes, descriptors: descriptor.map { [$0] } ?? [], on: socket)
+    }
+
+    /// Sends one message with at most `maxDescriptors` descriptors, which stay the caller's.
+    package static func send(_ bytes: [UInt8], descriptors fds: [Int32], on socket: Int32) throws(Errno) {
         try sysRetrying {
             // SAFETY: both buffers live through the call and are as long as their counts say.
             unsafe bytes.withUnsafeBytes { unsafe berth_send(socket, $0.baseAddress, $0.count, fds, Int32(fds.count)) }

@@ -46,10 +46,51 @@ int op_fork(struct init *init, struct step *step) {
 }
 
 /// Moves itself: a pid written by another process waits for a grace period, "0" by the process itself does not.
+static int receive_cgroup(struct init *init);
+
 int op_cgroup(struct init *init, struct step *step) {
+    if (step->fd < 0)
+        return receive_cgroup(init);
     long result = SYS(__NR_write, step->fd, "0", 1);
     fd_close(step->fd);
     return fail(init, result, "join cgroup", step_s1(step));
+}
+
+/// Joins through the files that the runtime sends once they are there, all in one message.
+static int receive_cgroup(struct init *init) {
+    enum { MAX_FILES = 16 };
+    char byte;
+    struct {
+        void *base;
+        size_t size;
+    } part = {&byte, 1};
+    struct {
+        long length;
+        int level, type, fds[MAX_FILES + 2];
+    } control;
+    struct {
+        void *name;
+        unsigned name_size;
+        void *parts;
+        size_t part_count;
+        void *control;
+        size_t control_size;
+        int flags;
+    } header = {.parts = &part, .part_count = 1, .control = &control, .control_size = sizeof(control)};
+    long result;
+    do
+        result = SYS(__NR_recvmsg, init->sync, &header, 0x40000000 /* MSG_CMSG_CLOEXEC */);
+    while (result == -4);
+    if (result <= 0 || header.control_size < 16)
+        return fail(init, result < 0 ? result : -32, "wait for", "the cgroup");
+    int count = (int)((control.length - 16) / (long)sizeof(int));
+    for (int i = 0; i < count && i < MAX_FILES; i++) {
+        result = SYS(__NR_write, control.fds[i], "0", 1);
+        fd_close(control.fds[i]);
+        if (result < 0)
+            return fail(init, result, "join", "the cgroup");
+    }
+    return 0;
 }
 
 int op_loopback(struct init *init, struct step *step) {

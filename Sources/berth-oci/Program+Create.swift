@@ -66,14 +66,17 @@ extension Program {
         let id = try arguments.id()
         try arguments.noMore(than: 1)
         let bundle = try Program.absolute(arguments.value("bundle") ?? ".")
-        let spec = try Program.readSpec(bundle.string + "/config.json")
+        let path = bundle.string + "/config.json"
+        let json = try attempting("read '\(path)'") { () throws(Errno) in try Files.read(path) }
+        let spec = try OCISpec(json: json)
         guard let root = spec.root else { throw BerthError(.invalidArgument, "config.json has no 'root'") }
-        let path = root.path.hasPrefix("/") ? FilePath(root.path) : bundle.appending(root.path)
+        let rootfs = root.path.hasPrefix("/") ? FilePath(root.path) : bundle.appending(root.path)
         let terminal = spec.process?.terminal == true
         try Program.check(terminal: terminal, socket: arguments.value("console-socket"), detached: detached)
         var request = ContainerRequest(
-            id: id, bundle: bundle, spec: spec, rootfs: .path(path),
+            id: id, bundle: bundle, spec: spec, rootfs: .path(rootfs),
             stdio: terminal ? .terminal(spec.process?.consoleSize ?? Foreground.size()) : .inherit)
+        request.specJSON = json
         request.noPivot = arguments.has("no-pivot")
         request.noNewKeyring = arguments.has("no-new-keyring")
         request.preserveFDs = try arguments.number("preserve-fds") ?? 0
@@ -88,11 +91,6 @@ extension Program {
         if !terminal, socket != nil {
             throw BerthError(.invalidArgument, "--console-socket is given, but the process has no terminal")
         }
-    }
-
-    static func readSpec(_ path: String) throws(BerthError) -> OCISpec {
-        let bytes = try attempting("read '\(path)'") { () throws(Errno) in try Files.read(path) }
-        return try OCISpec(json: bytes)
     }
 
     static func absolute(_ path: String) throws(BerthError) -> FilePath {
