@@ -1,6 +1,6 @@
 package import BerthKernel
 
 extension [Plugin] {
-    /// The plugins of this family.
-    package static var metadataPlugins: [Plugin] { [] }
+    /// The database, the metadata in it, and what keeps both in step with drivers.
+    package static var metadataPlugins: [Plugin] { [.sqliteDatabase, .sqliteMetadata, .metadataSnapshots] }
 }

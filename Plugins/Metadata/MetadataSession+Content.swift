@@ -1,0 +1,153 @@
+internal import BerthBase
+internal import BerthServices
+internal import BerthStore
+
+extension MetadataSession {
+    // MARK: Blobs
+
+    func blob(_ digest: Digest, in namespace: NamespaceID) throws -> BlobRecord {
+        try table.get(.blob, digest.description, namespace)
+    }
+
+    func blobs(in namespace: NamespaceID, filters: [String]) throws -> [BlobRecord] {
+        let parsed = try filters.map(Filter.init)
+        let all: [BlobRecord] = try table.list(.blob, namespace)
+        return try all.filter { record in
+            try Filter.any(parsed) { path in
+                if path == ["digest"] { return record.digest.description }
+                return path.count == 2 && path[0] == "labels" ? record.labels[path[1]] : nil
+            }
+        }
+    }
+
+    func putBlob(_ blob: BlobRecord, in namespace: NamespaceID) throws {
+        try RecordTable.check(labels: blob.labels)
+        try table.put(.blob, blob.digest.description, namespace, blob)
+    }
+
+    func deleteBlob(_ digest: Digest, in namespace: NamespaceID) throws {
+        try table.delete(.blob, digest.description, namespace)
+    }
+
+    // MARK: Snapshots
+
+    /// Snapshotters have their own keys: the row's key is `snapshotter/key`.
+    private func rowKey(_ snapshotter: String, _ key: SnapshotKey) -> String { "\(snapshotter)/\(key)" }
+
+    func snapshot(_ key: SnapshotKey, of snapshotter: String, in namespace: NamespaceID) throws -> SnapshotRecord {
+        do { return try table.get(.snapshot, rowKey(snapshotter, key), namespace) } catch let error as BerthError
+        where error.code == .notFound {
+            throw BerthError(.notFound, "snapshot '\(key)' of '\(snapshotter)' not found in namespace '\(namespace)'")
+        }
+    }
+
+    func snapshots(of snapshotter: String, in namespace: NamespaceID, filters: [String]) throws -> [SnapshotRecord] {
+        let parsed = try filters.map(Filter.init)
+        let all: [SnapshotRecord] = try table.list(.snapshot, namespace)
+        return try all.filter { record in
+            guard record.snapshotter == snapshotter else { return false }
+            return try Filter.any(parsed) { path in
+                switch path {
+                case ["name"], ["key"]: record.key.rawValue
+                case ["parent"]: record.parent?.rawValue
+                default: path.count == 2 && path[0] == "labels" ? record.labels[path[1]] : nil
+                }
+            }
+        }
+    }
+
+    func createSnapshot(
+        _ key: SnapshotKey, parent: SnapshotKey?, of snapshotter: String, labels: [String: String],
+        in namespace: NamespaceID
+    ) throws -> SnapshotRecord {
+        try RecordTable.check(labels: labels)
+        if let parent { _ = try snapshot(parent, of: snapshotter, in: namespace) }
+        let connection = table.connection
+        try connection.run("INSERT INTO sequence VALUES ('snapshot', 1) ON CONFLICT DO UPDATE SET next = next + 1")
+        let sequence = try connection.first("SELECT next FROM sequence WHERE name = 'snapshot'")?[0].number ?? 1
+        let record = SnapshotRecord(
+            snapshotter: snapshotter, key: key, backendKey: SnapshotKey("\(namespace)/\(sequence)/\(key)"),
+            parent: parent, labels: labels)
+        try table.create(
+            .snapshot, rowKey(snapshotter, key), namespace, record, parent: parent.map { rowKey(snapshotter, $0) })
+        return record
+    }
+
+    func updateSnapshot(_ key: SnapshotKey, with record: SnapshotRecord, in namespace: NamespaceID) throws {
+        try RecordTable.check(labels: record.labels)
+        var record = record
+        record.updatedAt = .now()
+        if record.key == key {
+            try table.update(.snapshot, rowKey(record.snapshotter, key), namespace, record)
+            return
+        }
+        let parent = record.parent.map { rowKey(record.snapshotter, $0) }
+        try table.create(.snapshot, rowKey(record.snapshotter, record.key), namespace, record, parent: parent)
+        try table.delete(.snapshot, rowKey(record.snapshotter, key), namespace)
+    }
+
+    func deleteSnapshot(_ key: SnapshotKey, of snapshotter: String, in namespace: NamespaceID) throws {
+        let row = rowKey(snapshotter, key)
+        let children = try table.connection.first(
+            "SELECT count(*) FROM record WHERE kind = 'snapshot' AND namespace = ? AND parent = ?",
+            [.text(namespace.rawValue), .text(row)])?[0].number ?? 0
+        guard children == 0 else {
+            throw BerthError(.failedPrecondition, "remove snapshot '\(key)': \(children) others stand on it")
+        }
+        try table.delete(.snapshot, row, namespace)
+    }
+
+    // MARK: Leases
+
+    func lease(_ id: LeaseID, in namespace: NamespaceID) throws -> LeaseRecord {
+        try table.get(.lease, id.rawValue, namespace)
+    }
+
+    func leases(in namespace: NamespaceID, filters: [String]) throws -> [LeaseRecord] {
+        let parsed = try filters.map(Filter.init)
+        let all: [LeaseRecord] = try table.list(.lease, namespace)
+        return try all.filter { record in
+            try Filter.any(parsed) { path in
+                if path == ["id"] { return record.id.rawValue }
+                return path.count == 2 && path[0] == "labels" ? record.labels[path[1]] : nil
+            }
+        }
+    }
+
+    func resources(of lease: LeaseID, in namespace: NamespaceID) throws -> [LeaseResource] {
+        var all: [LeaseResource] = []
+        try table.connection.query(
+            "SELECT resource FROM lease_resource WHERE namespace = ? AND lease = ? ORDER BY resource",
+            [.text(namespace.rawValue), .text(lease.rawValue)]
+        ) { all.append(try RecordTable.decode(Array($0[0].text.utf8))) }
+        return all
+    }
+
+    func createLease(_ lease: LeaseRecord, in namespace: NamespaceID) throws {
+        try RecordTable.check(labels: lease.labels)
+        try table.create(.lease, lease.id.rawValue, namespace, lease)
+    }
+
+    func deleteLease(_ id: LeaseID, in namespace: NamespaceID) throws {
+        try table.delete(.lease, id.rawValue, namespace)
+        try table.connection.run(
+            "DELETE FROM lease_resource WHERE namespace = ? AND lease = ?", [.text(namespace.rawValue), .text(id.rawValue)])
+    }
+
+    func addResource(_ resource: LeaseResource, to lease: LeaseID, in namespace: NamespaceID) throws {
+        _ = try self.lease(lease, in: namespace)
+        try table.connection.run(
+            "INSERT OR IGNORE INTO lease_resource VALUES (?, ?, ?)",
+            [.text(namespace.rawValue), .text(lease.rawValue), .text(try text(of: resource))])
+    }
+
+    func removeResource(_ resource: LeaseResource, from lease: LeaseID, in namespace: NamespaceID) throws {
+        try table.connection.run(
+            "DELETE FROM lease_resource WHERE namespace = ? AND lease = ? AND resource = ?",
+            [.text(namespace.rawValue), .text(lease.rawValue), .text(try text(of: resource))])
+    }
+
+    private func text(of resource: LeaseResource) throws -> String {
+        String(decoding: try RecordTable.encode(resource), as: UTF8.self)
+    }
+}
