@@ -71,7 +71,7 @@ let targets: [Target] = [
     program("berth-oci", ["BerthRuntime", "BerthBase", "BerthOCI", "BerthSystem", system]),
     program("berth", ["BerthAPI", "BerthGRPC", "BerthBase", "BerthIO", protobuf, arguments, system]),
     // for tests, importable by plugin authors
-    module("BerthConformance", ["BerthBase", "BerthKernel", "BerthServices", "BerthOCI", log, system]),
+    module("BerthConformance", ["BerthBase", "BerthKernel", "BerthServices", "BerthSystem", "BerthOCI", log, system]),
     module("BerthTestSupport", ["BerthBase", "BerthSystem", "CBerthSystem", system]),
     // plugins
     plugins("Content", ["BerthSystem", "BerthOCI", "BerthArchive"]),
@@ -99,7 +99,7 @@ let targets: [Target] = [
     tests("BerthKernel", ["BerthKernel", "BerthTOML", "BerthBase", "BerthTestSupport", log, system]),
     tests("BerthRuntime", ["BerthRuntime", "BerthOCI", "BerthSystem", "BerthBase", "BerthTestSupport", system]),
     tests("Content", ["ContentPlugins", "BerthConformance", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
-    tests("Snapshotters", ["SnapshottersPlugins", "BerthStore", "BerthConformance", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
+    tests("Snapshotters", ["SnapshottersPlugins", "BerthArchive", "BerthSystem", "BerthConformance", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
     tests("Metadata", ["MetadataPlugins", "BerthStore", "BerthConformance", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
     tests("Images", ["ImagesPlugins", "BerthArchive", "BerthOCI", "BerthConformance", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
     tests("Network", ["NetworkPlugins", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),

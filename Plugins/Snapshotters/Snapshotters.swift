@@ -1,6 +1,6 @@
 package import BerthKernel
 
 extension [Plugin] {
-    /// The plugins of this family.
-    package static var snapshotterPlugins: [Plugin] { [] }
+    /// The plugins that store layers.
+    package static var snapshotterPlugins: [Plugin] { [.overlaySnapshotter, .nativeSnapshotter] }
 }

@@ -1,17 +1,11 @@
 #include "CBerthUnpack.h"
 
 #include <linux/capability.h>
-#include <linux/fs.h>
 #include <sched.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-
-int berth_clone_data(int to, int from) {
-    return ioctl(to, FICLONE, from) < 0 ? -errno : 0;
-}
 
 int berth_own_working_directory(void) {
     if (unshare(CLONE_FS) < 0)

@@ -22,16 +22,6 @@ static inline int berth_set_xattr_of_name(const char *file, const char *name, co
     return lsetxattr(file, name, value, size, 0) < 0 ? -errno : 0;
 }
 
-static inline ssize_t berth_list_xattr(int fd, void *names, size_t room) {
-    ssize_t count = flistxattr(fd, names, room);
-    return count < 0 ? -errno : count;
-}
-
-static inline ssize_t berth_get_xattr(int fd, const char *name, void *value, size_t room) {
-    ssize_t count = fgetxattr(fd, name, value, room);
-    return count < 0 ? -errno : count;
-}
-
 /// Gives the calling thread a working directory and a file mode mask of its own.
 int berth_own_working_directory(void);
 
@@ -43,8 +33,11 @@ static inline int berth_sync_file(int fd) {
     return fsync(fd) < 0 ? -errno : 0;
 }
 
-/// Clones the data of a file into another (FICLONE).
-int berth_clone_data(int to, int from);
+/// Copies the data of a file into an empty one: as a clone where the file system can, else without filling holes.
+int berth_copy_data(int to, int from);
+
+/// Copies the extended attributes that the target's file system takes.
+int berth_copy_attributes(int to, int from);
 
 /// Gives the calling process mount, network, IPC and UTS namespaces of its own. What it is to keep is opened after
 /// this: a descriptor of another mount namespace cannot become a root.
