@@ -45,6 +45,12 @@ enum SeccompCompiler {
         // libseccomp refuses rules that say what the default says already.
         if action == fallback { return }
         let conditions = try (rule.args ?? []).map { argument throws(BerthError) in try condition(argument) }
+        if let twice = SeccompCompiler.repeated(rule.args ?? []) {
+            // libseccomp holds one condition for each argument. Taking them as alternatives, as others do, would allow more
+            // than the rule says.
+            throw BerthError(
+                .unimplemented, "linux.seccomp: the rule for '\(rule.names.first ?? "")' has two conditions on argument \(twice)")
+        }
         for name in rule.names {
             // SAFETY: the string and the array live through the call.
             let number = unsafe seccomp_syscall_resolve_name(name)
@@ -52,6 +58,11 @@ enum SeccompCompiler {
             let result = unsafe seccomp_rule_add_array(filter, action, number, UInt32(conditions.count), conditions)
             guard result == 0 || result == -17 else { throw failed("add a rule for '\(name)'", result) }
         }
+    }
+
+    private static func repeated(_ arguments: [OCISeccompArgument]) -> UInt32? {
+        var seen: Set<UInt32> = []
+        return arguments.first { !seen.insert($0.index).inserted }?.index
     }
 
     private static func export(_ filter: scmp_filter_ctx) throws(BerthError) -> [UInt8] {

@@ -31,6 +31,9 @@ extension Errno {
 
 extension BerthError {
     /// What failed with a system call's error: `mount '/x': EINVAL`.
+    ///
+    /// Disfavoured, because `.invalidArgument` is a case of both error types and means the code.
+    @_disfavoredOverload
     package init(_ errno: Errno, _ attempt: String) {
         self.init(BerthError.code(of: errno), "\(attempt): \(errno.name)")
     }
