@@ -1,6 +1,6 @@
 package import BerthKernel
 
 extension [Plugin] {
-    /// The plugins of this family.
-    package static var contentPlugins: [Plugin] { [] }
+    /// The stores of blobs.
+    package static var contentPlugins: [Plugin] { [.localContent] }
 }
