@@ -53,6 +53,7 @@ let targets: [Target] = [
     module("BerthTTRPC", ["BerthBase", "BerthIO", "BerthShimAPI", "BerthSystem", system]),
     module("BerthGRPC", ["BerthBase", "BerthIO", "BerthSystem", "CNghttp2", log, protobuf], wrapsC: true),
     module("BerthShimAPI", ["BerthBase"]),
+    module("BerthShimClient", ["BerthBase", "BerthIO", "BerthShimAPI", "BerthSystem", "BerthTTRPC", log, system]),
     .target(name: "BerthAPI", dependencies: [protobuf], exclude: ["Protos"], swiftSettings: [.swiftLanguageMode(.v6)]),
     module("BerthOCI", ["BerthBase", system]),
     module("BerthArchive", ["BerthBase", "BerthSystem", "CBerthSystem", "CBerthUnpack", "CZstd", "CDeflate", "CCrypto", system]),
@@ -80,8 +81,8 @@ let targets: [Target] = [
     plugins("Metadata", ["BerthStore", "BerthOCI", "BerthSystem"]),
     plugins("Images", ["BerthOCI", "BerthArchive", "BerthDigest", "BerthSystem", "CCurl", "BerthTOML"]),
     plugins("Network", ["BerthOCI", "BerthSystem"]),
-    plugins("Tasks", ["BerthTTRPC", "BerthShimAPI", "BerthIO", "BerthSystem", "BerthOCI"]),
-    plugins("Sandbox", ["BerthTTRPC", "BerthShimAPI", "BerthIO", "BerthSystem", "BerthOCI"]),
+    plugins("Tasks", ["BerthShimClient", "BerthTTRPC", "BerthShimAPI", "BerthIO", "BerthSystem", "BerthOCI"]),
+    plugins("Sandbox", ["BerthShimClient", "BerthTTRPC", "BerthShimAPI", "BerthIO", "BerthSystem", "BerthOCI"]),
     plugins("CRI", ["BerthGRPC", "BerthAPI", "BerthOCI", "BerthSystem", protobuf]),
     plugins("Servers", ["BerthGRPC", "BerthAPI", "BerthIO", "BerthSystem", protobuf]),
     // tests, one target a module or family

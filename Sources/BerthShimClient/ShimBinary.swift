@@ -1,4 +1,4 @@
-package import BerthBase
+internal import BerthBase
 internal import Glibc
 
 /// The program behind a runtime's name. Source: containerd's runtime v2 documentation, "Invocation".

@@ -1,4 +1,4 @@
-package import BerthBase
+internal import BerthBase
 internal import BerthSystem
 internal import Glibc
 
@@ -122,7 +122,7 @@ package struct ShimLauncher: Sendable {
 
     /// Settings of tests and developers that a shim needs to see.
     private static func passedOn() -> [String] {
-        ["BERTH_INIT", "BERTH_SHIM_FAULT"].compactMap { name in
+        ["BERTH_INIT", "BERTH_SHIM_FAULT"].compactMap { (name: String) -> String? in
             getenv(name).map { "\(name)=\(String(cString: $0))" }
         }
     }

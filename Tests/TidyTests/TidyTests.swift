@@ -104,7 +104,7 @@ import Testing
         expectNone(
             lines(in: swift, "Impl, Helper and Utils say nothing") { line, _ in
                 ["struct ", "class ", "actor ", "enum ", "protocol "].contains { keyword in
-                    guard let range = line.range(of: keyword) else { return false }
+                    guard let range = line.firstRange(of: keyword) else { return false }
                     let name = line[range.upperBound...].prefix { $0.isLetter || $0.isNumber }
                     return vague.contains { name.hasSuffix($0) } && name != "UnpackHelper"
                 }
