@@ -1,12 +1,19 @@
 internal import BerthBase
 internal import BerthDigest
 internal import BerthServices
+internal import BerthSystem
 internal import Glibc
+internal import Synchronization
 
 /// A blob being written: `data` grows, a hash goes along, and a commit syncs and renames it. Blocks.
 ///
-/// SAFETY: `LocalContentWriter`, an actor, awaits each call before the next, so one thread at a time is in here.
+/// SAFETY: every call holds `turn`, so one thread at a time is in here.
 final class Ingest: @unchecked Sendable {
+    /// After this many bytes the kernel is asked to begin writing them, so that the sync at the end is short.
+    private static let flushStep: Int64 = 16 << 20
+
+    private let turn = Mutex(())
+    private var flushed: Int64 = 0
     private let files: ContentFiles
     private let ref: String
     private let folder: String
@@ -60,19 +67,28 @@ final class Ingest: @unchecked Sendable {
         }
     }
 
+    /// The file that grows.
+    var dataPath: String { "\(folder)/data" }
+
     var status: IngestStatus {
-        IngestStatus(ref: ref, offset: offset, total: total, expected: expected, startedAt: startedAt, updatedAt: updatedAt)
+        turn.withLock { _ in
+            IngestStatus(
+                ref: ref, offset: offset, total: total, expected: expected, startedAt: startedAt, updatedAt: updatedAt)
+        }
     }
 
-    func append(_ bytes: [UInt8]) throws {
-        guard total == 0 || offset + Int64(bytes.count) <= total else {
-            throw BerthError(.outOfRange, "ingest '\(ref)': \(offset + Int64(bytes.count)) bytes are more than the expected \(total)")
+    func append(_ bytes: UnsafeRawBufferPointer) throws { try turn.withLock { _ in try put(bytes) } }
+
+    private func put(_ bytes: UnsafeRawBufferPointer) throws {
+        try checkOpen()
+        let end = offset + Int64(bytes.count)
+        guard total == 0 || end <= total else {
+            throw BerthError(.outOfRange, "ingest '\(ref)': \(end) bytes are more than the expected \(total)")
         }
         var sent = 0
         while sent < bytes.count {
-            let count = bytes.withUnsafeBytes { buffer in
-                pwrite(descriptor, buffer.baseAddress?.advanced(by: sent), buffer.count - sent, off_t(offset) + sent)
-            }
+            let count = pwrite(
+                descriptor, bytes.baseAddress?.advanced(by: sent), bytes.count - sent, off_t(offset) + sent)
             if count < 0 && errno == EINTR { continue }
             guard count > 0 else {
                 let error = files.failure("write ingest '\(ref)'")
@@ -83,11 +99,21 @@ final class Ingest: @unchecked Sendable {
             sent += count
         }
         hash.update(bytes)
-        offset += Int64(bytes.count)
+        offset = end
         updatedAt = .now()
+        guard end - flushed >= Self.flushStep else { return }
+        Files.startWriteback(of: descriptor, from: flushed, count: end - flushed)
+        flushed = end
     }
 
-    func truncate(to end: Int64) throws {
+    private func checkOpen() throws {
+        guard descriptor >= 0 else { throw BerthError(.failedPrecondition, "ingest '\(ref)' is closed") }
+    }
+
+    func truncate(to end: Int64) throws { try turn.withLock { _ in try cut(to: end) } }
+
+    private func cut(to end: Int64) throws {
+        try checkOpen()
         guard end >= 0, end <= offset else {
             throw BerthError(.outOfRange, "truncate ingest '\(ref)' to \(end): it has \(offset) bytes")
         }
@@ -95,7 +121,12 @@ final class Ingest: @unchecked Sendable {
         try rehash(upTo: end)
     }
 
-    func commit(size: Int64?, expected wanted: Digest?) throws -> BlobInfo {
+    func commit(size: Int64?, expected: Digest?) throws -> BlobInfo {
+        try turn.withLock { _ in try finish(size: size, expected: expected) }
+    }
+
+    private func finish(size: Int64?, expected wanted: Digest?) throws -> BlobInfo {
+        try checkOpen()
         let wanted = wanted ?? expected
         let actual = hash.digest()
         if let size, size != offset {
@@ -104,10 +135,13 @@ final class Ingest: @unchecked Sendable {
         }
         if let wanted, wanted.algorithm == actual.algorithm, wanted != actual {
             try discard()
-            throw BerthError(.failedPrecondition, "commit ingest '\(ref)': its digest is \(actual), not the expected \(wanted)")
+            throw BerthError(
+                .failedPrecondition, "commit ingest '\(ref)': its digest is \(actual), not the expected \(wanted)")
         }
         if let wanted, wanted.algorithm != actual.algorithm {
-            throw BerthError(.failedPrecondition, "commit ingest '\(ref)': begin it with the expected digest to use \(wanted.algorithm)")
+            throw BerthError(
+                .failedPrecondition,
+                "commit ingest '\(ref)': begin it with the expected digest to use \(wanted.algorithm)")
         }
         guard fdatasync(descriptor) == 0 else { throw files.failure("sync ingest '\(ref)'") }
         FaultPoint.hit("content.before-rename")
@@ -130,8 +164,10 @@ final class Ingest: @unchecked Sendable {
     private func discard() throws { try files.removeIngest(folder) }
 
     func close() {
-        if descriptor >= 0 { Glibc.close(descriptor) }
-        descriptor = -1
+        turn.withLock { _ in
+            if descriptor >= 0 { Glibc.close(descriptor) }
+            descriptor = -1
+        }
     }
 
     deinit { close() }

@@ -51,7 +51,9 @@ actor LocalContent: ContentStore {
                 throw BerthError(.unavailable, "ingest '\(ref)' has a writer; try again when it is done")
             }
             do {
-                let ingest = try await Blocking.run { try Ingest(files: files, ref: ref, total: total, expected: expected) }
+                let ingest = try await Blocking.run {
+                    try Ingest(files: files, ref: ref, total: total, expected: expected)
+                }
                 return LocalContentWriter(ingest: ingest, store: self, ref: ref, expected: expected)
             } catch {
                 open.remove(ref)
@@ -93,16 +95,35 @@ actor LocalContent: ContentStore {
     }
 }
 
-/// Holders of names, each held by one at a time.
+/// Holders of names, each held by one at a time. A waiter whose task is cancelled leaves.
 actor KeyedWaiters {
-    private var waiting: [String: [CheckedContinuation<Void, Never>]] = [:]
+    private var waiting: [String: [(id: UInt64, continuation: CheckedContinuation<Void, any Error>)]] = [:]
+    private var nextID: UInt64 = 0
 
     func acquire(_ key: String) async throws {
+        try Task.checkCancellation()
         guard waiting[key] != nil else {
             waiting[key] = []
             return
         }
-        await withCheckedContinuation { waiting[key, default: []].append($0) }
+        nextID += 1
+        let id = nextID
+        try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+                if Task.isCancelled {
+                    continuation.resume(throwing: CancellationError())
+                } else {
+                    waiting[key, default: []].append((id, continuation))
+                }
+            }
+        } onCancel: {
+            Task { await self.leave(key, id) }
+        }
+    }
+
+    private func leave(_ key: String, _ id: UInt64) {
+        guard let index = waiting[key]?.firstIndex(where: { $0.id == id }) else { return }
+        waiting[key]?.remove(at: index).continuation.resume(throwing: CancellationError())
     }
 
     func release(_ key: String) {
@@ -112,6 +133,6 @@ actor KeyedWaiters {
         }
         let next = queue.removeFirst()
         waiting[key] = queue
-        next.resume()
+        next.continuation.resume()
     }
 }

@@ -1,5 +1,6 @@
 internal import BerthBase
 internal import BerthServices
+internal import SystemPackage
 
 /// The public face of an ingest: every call runs on a disk thread, one at a time.
 actor LocalContentWriter: ContentWriter {
@@ -24,8 +25,12 @@ actor LocalContentWriter: ContentWriter {
     func write(_ bytes: [UInt8]) async throws {
         try check()
         let ingest = self.ingest
-        try await Blocking.run { try ingest.append(bytes) }
+        try await Blocking.run { try bytes.withUnsafeBytes { try ingest.append($0) } }
     }
+
+    nonisolated func writeBlocking(_ bytes: UnsafeRawBufferPointer) throws { try ingest.append(bytes) }
+
+    nonisolated var growingFile: FilePath? { FilePath(ingest.dataPath) }
 
     func truncate(to offset: Int64) async throws {
         try check()

@@ -52,6 +52,10 @@ public protocol ContentWriter: Sendable {
     /// Appends bytes.
     /// - Throws: `outOfRange` past the expected size; `resourceExhausted` when the disk is full.
     func write(_ bytes: [UInt8]) async throws
+    /// As `write`, on the calling thread, which must be one that may block: for data that arrives on such a thread.
+    func writeBlocking(_ bytes: UnsafeRawBufferPointer) throws
+    /// The file that grows, for readers that follow it while it is written; nil if the store has none.
+    var growingFile: FilePath? { get }
     /// Cuts the ingest back to `offset` bytes.
     func truncate(to offset: Int64) async throws
     /// Checks size and digest, syncs, and makes the blob visible. Another writer having committed the same digest
@@ -60,6 +64,11 @@ public protocol ContentWriter: Sendable {
     func commit(size: Int64?, expected: Digest?) async throws -> BlobInfo
     /// Stops writing and keeps the ingest for later.
     func close() async
+}
+
+extension ContentWriter {
+    /// None.
+    public var growingFile: FilePath? { nil }
 }
 
 /// Blobs addressed by their digest, and the ingests that become blobs. Knows no namespaces and no labels: those are

@@ -55,6 +55,10 @@ static inline int berth_mount_setattr(int dir, const char *path, unsigned flags,
     return berth_result(syscall(SYS_mount_setattr, dir, path, flags, &attr, sizeof(attr)));
 }
 
+static inline int berth_start_writeback(int file, int64_t offset, int64_t count) {
+    return berth_result(syscall(SYS_sync_file_range, file, offset, count, 2 /* SYNC_FILE_RANGE_WRITE */));
+}
+
 static inline int berth_open_pidfd(int pid, unsigned flags) {
     return berth_result(syscall(SYS_pidfd_open, pid, flags));
 }
