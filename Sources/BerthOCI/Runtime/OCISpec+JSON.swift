@@ -1,5 +1,4 @@
 package import BerthBase
-internal import FoundationEssentials
 
 extension OCISpec {
     /// Reads a specification from the bytes of a `config.json`.
@@ -18,7 +17,7 @@ package enum OCIJSON {
         _ type: T.Type, _ json: [UInt8], as what: String
     ) throws(BerthError) -> T {
         do {
-            return try JSONDecoder().decode(type, from: Data(json))
+            return try JSONValueDecoder().decode(type, from: json)
         } catch {
             throw BerthError(.invalidArgument, "parse \(what): \(explain(error))")
         }
@@ -26,17 +25,15 @@ package enum OCIJSON {
 
     /// Encodes one value, keys in order.
     package static func encode(_ value: some Encodable, pretty: Bool = false) throws(BerthError) -> [UInt8] {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = pretty
-            ? [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes] : [.sortedKeys, .withoutEscapingSlashes]
         do {
-            return [UInt8](try encoder.encode(value))
+            return try JSONValueEncoder().encode(value).encoded(pretty: pretty)
         } catch {
             throw BerthError(.internal, "encode \(type(of: value)): \(error)")
         }
     }
 
     private static func explain(_ error: any Error) -> String {
+        if let error = error as? BerthError { return error.message }
         guard let error = error as? DecodingError else { return "\(error)" }
         switch error {
         case .keyNotFound(let key, let context): return "\(path(context)) has no '\(key.stringValue)'"
