@@ -107,9 +107,14 @@ final class World: Sendable {
             ExecRequest(
                 process: process, stdio: .descriptors(stdin: null.rawValue, stdout: write, stderr: write)))
         // Reaped whatever happens: a container's first process does not end before every exec in it is reaped.
-        let text = Result { try World.drain(output) }
-        let status = try PidFD.reap(launched.pidfd.rawValue)?.status ?? -1
-        return Outcome(output: try text.get(), status: status, warnings: launched.warnings)
+        do {
+            let text = try World.drain(output)
+            let status = try PidFD.reap(launched.pidfd.rawValue)?.status ?? -1
+            return Outcome(output: text, status: status, warnings: launched.warnings)
+        } catch {
+            World.reapSoon(launched.pidfd.rawValue)
+            throw error
+        }
     }
 
     /// A created container that runs `script` once it is started; its output goes nowhere.
