@@ -12,17 +12,9 @@ package enum TOMLDecoder {
         let node = TOMLNode(.table(table), at: position)
         let result = Result { try T(from: NodeDecoder(node: node, path: path, log: log, codingPath: [])) }
         var problems = log.problems
-        if case .failure(let error) = result { problems.append(problem(error, position)) }
-        guard problems.isEmpty else { throw TOMLProblems(problems) }
+        if case .failure(let error) = result, !(error is AlreadyLogged) { problems.append(TOMLProblem(wrapping: error, at: position)) }
+        guard problems.isEmpty else { throw TOMLProblems(problems.sorted { $0.position < $1.position }) }
         return try result.get()
-    }
-
-    private static func problem(_ error: any Error, _ position: SourcePosition) -> TOMLProblem {
-        if let known = error as? TOMLProblem { return known }
-        if case DecodingError.dataCorrupted(let context)? = error as? DecodingError {
-            return TOMLProblem(position, context.debugDescription)
-        }
-        return TOMLProblem(position, "\(error)")
     }
 }
 
@@ -34,49 +26,29 @@ package struct TOMLProblems: Error, Sendable, CustomStringConvertible {
     package var description: String { all.map(\.description).joined(separator: "\n") }
 }
 
-/// Collects unknown keys while containers come and go.
+/// Collects problems while containers come and go.
 final class ProblemLog {
     var problems: [TOMLProblem] = []
 }
 
-/// `mountOptions` as a file has it: `mount_options`. Runs of capitals are one word: `plainHTTP` is `plain_http`.
-package func snakeCase(_ name: String) -> String {
-    let all = Array(name)
-    var text = ""
-    for (index, character) in all.enumerated() {
-        let before = index > 0 ? all[index - 1] : "_"
-        let after = index + 1 < all.count ? all[index + 1] : "_"
-        let starts = character.isUppercase && (before.isLowercase || before.isNumber || (before.isUppercase && after.isLowercase))
-        if starts && index > 0 { text += "_" }
-        text += character.lowercased()
-    }
-    return text
-}
+/// Ends the decoding of a value whose problem is in the log.
+struct AlreadyLogged: Error {}
 
-/// The candidate nearest to `word`, if it is near enough to be a slip of the hand.
-package func nearest(to word: String, among candidates: some Sequence<String>) -> String? {
-    let scored = candidates.map { ($0, distance(word, $0)) }.sorted { ($0.1, $0.0) < ($1.1, $1.0) }
-    guard let best = scored.first, best.1 <= max(2, word.count / 3) else { return nil }
-    return best.0
-}
-
-/// The Levenshtein distance.
-private func distance(_ left: String, _ right: String) -> Int {
-    let (a, b) = (Array(left), Array(right))
-    var row = Array(0...b.count)
-    for i in a.indices {
-        var diagonal = row[0]
-        row[0] = i + 1
-        for j in b.indices {
-            let cost = a[i] == b[j] ? 0 : 1
-            let next = min(row[j] + 1, row[j + 1] + 1, diagonal + cost)
-            (diagonal, row[j + 1]) = (row[j + 1], next)
+extension TOMLProblem {
+    /// What a type's own `init(from:)` threw, with the place of its value.
+    init(wrapping error: any Error, at position: SourcePosition) {
+        if let known = error as? TOMLProblem {
+            self = known
+        } else if case DecodingError.dataCorrupted(let context)? = error as? DecodingError {
+            self.init(position, context.debugDescription)
+        } else {
+            self.init(position, "\(error)")
         }
     }
-    return row[b.count]
 }
 
-private struct NodeDecoder: Decoder {
+/// Decodes one value.
+struct NodeDecoder: Decoder {
     let node: TOMLNode
     let path: String
     let log: ProblemLog
@@ -141,80 +113,30 @@ extension NodeDecoder: SingleValueDecodingContainer {
     func decode(_ type: UInt64.Type) throws -> UInt64 { try integer(type) }
     func decode<T: Decodable>(_ type: T.Type) throws -> T {
         do { return try T(from: self) } catch let error as DecodingError {
+            if let words = Self.words(of: T.self), let text = node.string {
+                throw TOMLProblem(node.position, "'\(path)' is '\(text)', none of \(words.joined(separator: ", "))")
+            }
             if case .dataCorrupted(let context) = error {
                 throw TOMLProblem(node.position, "'\(path)': \(context.debugDescription)")
             }
             throw error
-        }
-    }
-}
-
-/// Remembers which keys were asked for; the others are reported when the container goes.
-private final class KeyedTable<Key: CodingKey>: KeyedDecodingContainerProtocol {
-    let table: TOMLTable
-    let decoder: NodeDecoder
-    private var asked: Set<String> = []
-
-    init(table: TOMLTable, decoder: NodeDecoder) {
-        self.table = table
-        self.decoder = decoder
-    }
-
-    deinit {
-        // A dictionary asks for `allKeys` and then for each.
-        for key in table.keys where !asked.contains(key) {
-            guard let node = table[key] else { continue }
-            let name = decoder.path.isEmpty ? key : "\(decoder.path).\(key)"
-            let hint = nearest(to: key, among: asked).map { "; did you mean '\($0)'?" } ?? ""
-            decoder.log.problems.append(TOMLProblem(node.position, "unknown key '\(name)'\(hint)"))
+        } catch let error where !(error is TOMLProblem) && !(error is AlreadyLogged) {
+            throw TOMLProblem(node.position, "'\(path)': \(error)")
         }
     }
 
-    var codingPath: [any CodingKey] { decoder.codingPath }
-    var allKeys: [Key] { table.keys.compactMap { Key(stringValue: $0) } }
-
-    private func find(_ key: Key) -> NodeDecoder? {
-        let exact = table[key.stringValue] != nil
-        let name = exact ? key.stringValue : snakeCase(key.stringValue)
-        asked.insert(name)
-        guard let node = table[name] else { return nil }
-        return decoder.child(node, NamedKey(name))
+    /// The words of an enumeration that lists its cases.
+    private static func words(of type: Any.Type) -> [String]? {
+        func list<Words: CaseIterable & RawRepresentable>(_ type: Words.Type) -> [String]? {
+            let words = type.allCases.compactMap { $0.rawValue as? String }
+            return words.isEmpty ? nil : words
+        }
+        return (type as? any (CaseIterable & RawRepresentable).Type).flatMap { list($0) }
     }
-
-    private func need(_ key: Key) throws -> NodeDecoder {
-        if let found = find(key) { return found }
-        throw TOMLProblem(
-            decoder.node.position, "'\(decoder.path)': key '\(snakeCase(key.stringValue))' is missing")
-    }
-
-    func contains(_ key: Key) -> Bool { find(key) != nil }
-    func decodeNil(forKey key: Key) -> Bool { find(key) == nil }
-    func decode(_ type: Bool.Type, forKey key: Key) throws -> Bool { try need(key).decode(type) }
-    func decode(_ type: String.Type, forKey key: Key) throws -> String { try need(key).decode(type) }
-    func decode(_ type: Double.Type, forKey key: Key) throws -> Double { try need(key).decode(type) }
-    func decode(_ type: Float.Type, forKey key: Key) throws -> Float { try need(key).decode(type) }
-    func decode(_ type: Int.Type, forKey key: Key) throws -> Int { try need(key).decode(type) }
-    func decode(_ type: Int8.Type, forKey key: Key) throws -> Int8 { try need(key).decode(type) }
-    func decode(_ type: Int16.Type, forKey key: Key) throws -> Int16 { try need(key).decode(type) }
-    func decode(_ type: Int32.Type, forKey key: Key) throws -> Int32 { try need(key).decode(type) }
-    func decode(_ type: Int64.Type, forKey key: Key) throws -> Int64 { try need(key).decode(type) }
-    func decode(_ type: UInt.Type, forKey key: Key) throws -> UInt { try need(key).decode(type) }
-    func decode(_ type: UInt8.Type, forKey key: Key) throws -> UInt8 { try need(key).decode(type) }
-    func decode(_ type: UInt16.Type, forKey key: Key) throws -> UInt16 { try need(key).decode(type) }
-    func decode(_ type: UInt32.Type, forKey key: Key) throws -> UInt32 { try need(key).decode(type) }
-    func decode(_ type: UInt64.Type, forKey key: Key) throws -> UInt64 { try need(key).decode(type) }
-    func decode<T: Decodable>(_ type: T.Type, forKey key: Key) throws -> T { try need(key).decode(type) }
-    func nestedContainer<Nested: CodingKey>(
-        keyedBy type: Nested.Type, forKey key: Key
-    ) throws -> KeyedDecodingContainer<Nested> { try need(key).container(keyedBy: type) }
-    func nestedUnkeyedContainer(forKey key: Key) throws -> any UnkeyedDecodingContainer {
-        try need(key).unkeyedContainer()
-    }
-    func superDecoder() throws -> any Decoder { decoder }
-    func superDecoder(forKey key: Key) throws -> any Decoder { try need(key) }
 }
 
-private struct NamedKey: CodingKey {
+/// A key or index that has no type.
+struct NamedKey: CodingKey {
     let stringValue: String
     let intValue: Int?
     init(_ name: String) { (stringValue, intValue) = (name, nil) }

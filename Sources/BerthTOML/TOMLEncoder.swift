@@ -74,7 +74,27 @@ private struct NodeEncoder: Encoder, SingleValueEncodingContainer {
     func encode(_ value: UInt16) throws { box.set(.integer(Int64(value))) }
     func encode(_ value: UInt32) throws { box.set(.integer(Int64(value))) }
     func encode(_ value: UInt64) throws { box.set(.integer(Int64(clamping: value))) }
-    func encode(_ value: some Encodable) throws { try value.encode(to: self) }
+    func encode(_ value: some Encodable) throws {
+        // A dictionary's keys are data: they stay as they are.
+        guard let dictionary = value as? any StringKeyed else { return try value.encode(to: self) }
+        try dictionary.encode(into: self)
+    }
+
+    fileprivate func entry(_ key: String) -> NodeEncoder {
+        NodeEncoder(box: box.child(key), codingPath: codingPath + [NamedKey(key)])
+    }
+}
+
+/// A dictionary from text to something that can be encoded.
+private protocol StringKeyed {
+    func encode(into encoder: NodeEncoder) throws
+}
+
+extension Dictionary: StringKeyed where Key == String, Value: Encodable {
+    fileprivate func encode(into encoder: NodeEncoder) throws {
+        encoder.box.set(.table(TOMLTable()))
+        for (key, value) in sorted(by: { $0.key < $1.key }) { try encoder.entry(key).encode(value) }
+    }
 }
 
 private struct KeyedWriter<Key: CodingKey>: KeyedEncodingContainerProtocol {
@@ -85,7 +105,7 @@ private struct KeyedWriter<Key: CodingKey>: KeyedEncodingContainerProtocol {
         NodeEncoder(box: box.child(snakeCase(key.stringValue)), codingPath: codingPath + [key])
     }
     func encodeNil(forKey key: Key) throws {}
-    func encode(_ value: some Encodable, forKey key: Key) throws { try value.encode(to: writer(key)) }
+    func encode(_ value: some Encodable, forKey key: Key) throws { try writer(key).encode(value) }
     func nestedContainer<Nested: CodingKey>(keyedBy type: Nested.Type, forKey key: Key) -> KeyedEncodingContainer<Nested> {
         writer(key).container(keyedBy: type)
     }
@@ -104,7 +124,7 @@ private struct ListWriter: UnkeyedEncodingContainer {
         return NodeEncoder(box: box.item(count), codingPath: codingPath)
     }
     mutating func encodeNil() throws {}
-    mutating func encode(_ value: some Encodable) throws { try value.encode(to: next()) }
+    mutating func encode(_ value: some Encodable) throws { try next().encode(value) }
     mutating func nestedContainer<Nested: CodingKey>(keyedBy type: Nested.Type) -> KeyedEncodingContainer<Nested> {
         next().container(keyedBy: type)
     }

@@ -1,19 +1,24 @@
-/// Numbers and dates of TOML 1.0.
+/// Numbers of TOML 1.0. Digits are ASCII: Swift's `isNumber` knows many more.
 enum TOMLNumber {
     /// An integer or float, or nil.
     static func parse(_ text: String) -> TOMLNode.Value? {
         if let special = special(text) { return .float(special) }
-        guard wellPlacedUnderscores(text) else { return nil }
-        let digits = text.filter { $0 != "_" }
-        for (prefix, radix) in [("0x", 16), ("0o", 8), ("0b", 2)] where digits.hasPrefix(prefix) {
-            return Int64(digits.dropFirst(2), radix: radix).flatMap { $0 >= 0 ? .integer($0) : nil }
+        for (prefix, radix) in [("0x", 16), ("0o", 8), ("0b", 2)] where text.hasPrefix(prefix) {
+            return based(text.dropFirst(2), radix: radix)
         }
-        let unsigned = digits.drop { $0 == "+" || $0 == "-" }
-        guard digits.count - unsigned.count <= 1, let first = unsigned.first, first.isNumber else { return nil }
-        let whole = unsigned.prefix { $0.isNumber }
-        guard whole.count == 1 || first != "0" else { return nil }
-        if whole.count == unsigned.count { return Int64(digits).map { .integer($0) } }
-        return isFloat(unsigned.dropFirst(whole.count)) ? Double(digits).map { .float($0) } : nil
+        let sign = text.first == "+" || text.first == "-" ? text.prefix(1) : ""
+        var rest = text.dropFirst(sign.count)
+        guard let whole = takeDigits(&rest), whole.count == 1 || whole.first != "0" else { return nil }
+        if rest.isEmpty { return Int64(sign + whole).map { .integer($0) } }
+        guard let tail = fraction(rest) else { return nil }
+        return Double(sign + whole + tail).map { .float($0) }
+    }
+
+    /// Whether a text is a decimal integer beyond 64 bits.
+    static func isTooLarge(_ text: String) -> Bool {
+        var rest = text.first == "+" || text.first == "-" ? text.dropFirst() : text[...]
+        guard let digits = takeDigits(&rest), rest.isEmpty, digits.first != "0" else { return false }
+        return Int64(digits) == nil
     }
 
     private static func special(_ text: String) -> Double? {
@@ -25,44 +30,44 @@ enum TOMLNumber {
         }
     }
 
-    private static func wellPlacedUnderscores(_ text: String) -> Bool {
-        let all = Array(text)
-        return all.indices.allSatisfy { index in
-            all[index] != "_"
-                || (index > 0 && index < all.count - 1 && all[index - 1].isHexDigit && all[index + 1].isHexDigit)
-        }
+    /// The integer behind `0x`, `0o` or `0b`.
+    private static func based(_ text: Substring, radix: Int) -> TOMLNode.Value? {
+        guard let digits = strippingUnderscores(text, isDigit: \.isHexDigit) else { return nil }
+        return Int64(digits, radix: radix).map { .integer($0) }
     }
 
-    /// What follows the whole digits: `.5`, `e3`, `.5e-3`.
-    private static func isFloat(_ rest: Substring) -> Bool {
-        var rest = rest
+    /// Takes decimal digits with single underscores between them off the front; nil if there are none.
+    private static func takeDigits(_ rest: inout Substring) -> String? {
+        let run = rest.prefix { $0 == "_" || isDigit($0) }
+        guard let digits = strippingUnderscores(run, isDigit: isDigit) else { return nil }
+        rest = rest.dropFirst(run.count)
+        return digits
+    }
+
+    /// The digits without underscores; nil if one does not stand between two digits.
+    private static func strippingUnderscores(_ text: Substring, isDigit: (Character) -> Bool) -> String? {
+        let groups = text.split(separator: "_", omittingEmptySubsequences: false)
+        guard groups.allSatisfy({ !$0.isEmpty && $0.allSatisfy { $0.isASCII && isDigit($0) } }) else { return nil }
+        return groups.joined()
+    }
+
+    private static func isDigit(_ character: Character) -> Bool { character.isASCII && character.isWholeNumber }
+
+    /// What follows the whole digits, without underscores: `.5`, `e3`, `.5e-3`.
+    private static func fraction(_ text: Substring) -> String? {
+        var rest = text
+        var out = ""
         if rest.first == "." {
             rest.removeFirst()
-            let digits = rest.prefix { $0.isNumber }
-            if digits.isEmpty { return false }
-            rest = rest.dropFirst(digits.count)
+            guard let digits = takeDigits(&rest) else { return nil }
+            out += "." + digits
         }
-        if rest.isEmpty { return true }
-        guard rest.first == "e" || rest.first == "E" else { return false }
+        if rest.isEmpty { return out }
+        guard rest.first == "e" || rest.first == "E" else { return nil }
         rest.removeFirst()
-        if rest.first == "+" || rest.first == "-" { rest.removeFirst() }
-        return !rest.isEmpty && rest.allSatisfy(\.isNumber)
-    }
-
-    /// RFC 3339 dates, times, and dates with times.
-    static func isDate(_ text: String) -> Bool {
-        let shape = String(text.map { $0.isNumber ? "9" : $0 })
-        let times = ["99:99:99"]
-        let offsets = ["", "Z", "z", "+99:99", "-99:99"]
-        func isTime(_ rest: String, offset: Bool) -> Bool {
-            guard times.contains(String(rest.prefix(8))) else { return false }
-            var tail = rest.dropFirst(8)
-            if tail.first == "." { tail = tail.dropFirst().drop { $0 == "9" } }
-            return offset ? offsets.contains(String(tail)) : tail.isEmpty
-        }
-        if shape == "9999-99-99" || isTime(shape, offset: false) { return true }
-        guard shape.hasPrefix("9999-99-99"), shape.count > 11 else { return false }
-        let separator = shape[shape.index(shape.startIndex, offsetBy: 10)]
-        return "Tt ".contains(separator) && isTime(String(shape.dropFirst(11)), offset: true)
+        out += "e"
+        if let sign = rest.first, sign == "+" || sign == "-" { out.append(rest.removeFirst()) }
+        guard let digits = takeDigits(&rest), rest.isEmpty else { return nil }
+        return out + digits
     }
 }

@@ -1,6 +1,6 @@
 /// A strict parser of TOML 1.0 that knows the place of every value.
 package struct TOMLParser {
-    /// The deepest nesting of arrays and inline tables.
+    /// The deepest nesting of tables and arrays: a hostile file must not exhaust the stack.
     static let maxDepth = 64
 
     var scanner: TOMLScanner
@@ -20,10 +20,15 @@ package struct TOMLParser {
 
     private mutating func document() throws {
         while true {
-            scanner.skipBlank(newlines: true)
+            try scanner.skipLines()
             guard let next = scanner.peek else { return }
-            if next == "[" { try header() } else { try pair() }
-            try scanner.endOfLine()
+            if next == "[" {
+                try header()
+                try scanner.endOfLine(after: "table's name")
+            } else {
+                try pair()
+                try scanner.endOfLine(after: "value")
+            }
         }
     }
 
@@ -136,7 +141,7 @@ package struct TOMLParser {
         let path = try keyPath()
         guard scanner.take("=") else { throw scanner.problem("'=' is missing after the key") }
         scanner.skipBlank()
-        return (path, try value(depth: depth))
+        return (path, try value(depth: depth + path.count - 1))
     }
 
     private mutating func keyPath() throws -> [String] {
@@ -144,14 +149,17 @@ package struct TOMLParser {
         repeat {
             scanner.skipBlank()
             path.append(try scanner.key())
+            guard path.count <= Self.maxDepth else { throw scanner.problem("nested deeper than \(Self.maxDepth)") }
             scanner.skipBlank()
         } while scanner.take(".")
         return path
     }
 
     private mutating func value(depth: Int) throws -> TOMLNode {
-        guard depth <= Self.maxDepth else { throw scanner.problem("nested deeper than \(Self.maxDepth)") }
         let position = scanner.position
+        if scanner.peek == "[" || scanner.peek == "{", depth >= Self.maxDepth {
+            throw scanner.problem("nested deeper than \(Self.maxDepth)")
+        }
         switch scanner.peek {
         case "\"", "'": return TOMLNode(.string(try scanner.string()), at: position)
         case "[": return TOMLNode(.array(try array(depth: depth)), at: position)
@@ -165,10 +173,10 @@ package struct TOMLParser {
         scanner.advance()
         var items: [TOMLNode] = []
         while true {
-            scanner.skipBlank(newlines: true)
+            try scanner.skipLines()
             if scanner.take("]") { return items }
             items.append(try value(depth: depth + 1))
-            scanner.skipBlank(newlines: true)
+            try scanner.skipLines()
             if scanner.take("]") { return items }
             guard scanner.take(",") else { throw scanner.problem("',' or ']' is missing in the array") }
         }

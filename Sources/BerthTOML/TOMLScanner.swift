@@ -8,7 +8,9 @@ struct TOMLScanner {
 
     init(_ text: String, file: String) {
         // CRLF is a newline like LF; a carriage return anywhere else stays and is refused as a control character.
-        let all = Array(text.unicodeScalars)
+        var all = Array(text.unicodeScalars)
+        // A byte order mark says nothing about UTF-8.
+        if all.first == "\u{FEFF}" { all.removeFirst() }
         characters = all.indices.filter { all[$0] != "\r" || $0 + 1 == all.count || all[$0 + 1] != "\n" }.map { all[$0] }
         self.file = file
     }
@@ -38,24 +40,39 @@ struct TOMLScanner {
         return true
     }
 
-    /// Skips spaces and tabs; with `newlines` also comments and line ends.
-    mutating func skipBlank(newlines: Bool = false) {
+    /// Skips spaces and tabs.
+    mutating func skipBlank() {
+        while peek == " " || peek == "\t" { advance() }
+    }
+
+    /// Skips spaces, tabs, line ends and comments.
+    mutating func skipLines() throws {
         while let next = peek {
-            if next == " " || next == "\t" || (newlines && next == "\n") {
-                advance()
-            } else if newlines && next == "#" {
-                while let other = peek, other != "\n" { advance() }
-            } else {
-                return
+            switch next {
+            case " ", "\t", "\n": advance()
+            case "#": try comment()
+            default: return
             }
         }
     }
 
     /// Expects nothing more than a comment on this line.
-    mutating func endOfLine() throws {
+    mutating func endOfLine(after what: String) throws {
         skipBlank()
-        if peek == "#" { while let other = peek, other != "\n" { advance() } }
-        guard peek == nil || peek == "\n" else { throw problem("unexpected text after the value") }
+        if peek == "#" { try comment() }
+        guard peek == nil || peek == "\n" else { throw problem("unexpected text after the \(what)") }
+    }
+
+    private mutating func comment() throws {
+        while let next = peek, next != "\n" {
+            guard Self.isText(next) else { throw problem("a control character in a comment") }
+            advance()
+        }
+    }
+
+    /// Whether a character may stand in strings and comments; of the control characters only tab may.
+    private static func isText(_ scalar: Unicode.Scalar) -> Bool {
+        scalar == "\t" || (scalar.value >= 0x20 && scalar.value != 0x7f)
     }
 
     mutating func key() throws -> String {
@@ -117,7 +134,7 @@ struct TOMLScanner {
                 if let scalar = try escape(lines: lines) { text.append(scalar) }
                 continue
             }
-            guard next == "\t" || next == "\n" || (next.value >= 0x20 && next.value != 0x7f) else {
+            guard next == "\n" || Self.isText(next) else {
                 throw problem("a control character in a string")
             }
             text.append(next)
@@ -175,12 +192,13 @@ struct TOMLScanner {
         if text == "true" { return .boolean(true) }
         if text == "false" { return .boolean(false) }
         if let value = TOMLNumber.parse(text) { return value }
-        if TOMLNumber.isDate(text) { return .date(text) }
+        if TOMLDate.isDate(text) { return .date(text) }
+        if TOMLNumber.isTooLarge(text) { throw TOMLProblem(start, "'\(text)' does not fit into 64 bits") }
         throw TOMLProblem(start, "'\(text)' is no value; a string needs quotes")
     }
 
     /// A date may be followed by one space and a time.
     private static func splitsDate(_ text: String, _ all: [Unicode.Scalar], _ at: Int) -> Bool {
-        text.utf8.count == 10 && TOMLNumber.isDate(text) && at + 1 < all.count && ("0"..."9").contains(all[at + 1])
+        text.utf8.count == 10 && TOMLDate.isDate(text) && at + 1 < all.count && ("0"..."9").contains(all[at + 1])
     }
 }

@@ -1,5 +1,5 @@
 /// A place in a file, counted from 1; columns count characters.
-package struct SourcePosition: Sendable, Hashable, CustomStringConvertible {
+package struct SourcePosition: Sendable, Hashable, Comparable, CustomStringConvertible {
     package var file: String
     package var line: Int
     package var column: Int
@@ -12,6 +12,11 @@ package struct SourcePosition: Sendable, Hashable, CustomStringConvertible {
 
     /// `file:line:column`.
     package var description: String { "\(file):\(line):\(column)" }
+
+    /// Orders by file, then by place.
+    package static func < (left: Self, right: Self) -> Bool {
+        (left.file, left.line, left.column) < (right.file, right.line, right.column)
+    }
 }
 
 /// What is wrong at a place of a configuration file.
