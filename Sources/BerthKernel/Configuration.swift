@@ -1,6 +1,4 @@
 package import BerthTOML
-internal import BerthBase
-internal import Glibc
 package import SystemPackage
 
 /// The configuration file with its imports: what the daemon is.
@@ -17,96 +15,130 @@ package struct Configuration: Sendable {
     package private(set) var log = LogSettings()
     /// `[plugin.…]` tables by plugin ID, with the place of each value.
     package private(set) var plugins: [String: TOMLNode] = [:]
-    /// The merged file, for `config print`.
+    /// The merged file, for the place of each value.
     package private(set) var merged = TOMLTable()
-    /// The files that were read, the main one last.
+    /// The files that were read, in the order of reading: a later one wins over an earlier one.
     package private(set) var files: [String] = []
-
-    /// How the daemon logs.
-    package struct LogSettings: Codable, Sendable, Equatable {
-        /// trace, debug, info, notice, warning, error or critical.
-        package var level = "info"
-        /// text or json.
-        package var format = "text"
-        /// Levels of single plugins.
-        package var plugins: [String: String] = [:]
-        package init() {}
-    }
+    /// Options of the command line that won over the file, by key.
+    package private(set) var overrides: Set<String> = []
 
     /// The newest version of the file's layout.
     package static let version: Int64 = 1
     private static let topKeys = ["version", "root", "state", "enable", "required", "imports", "log", "plugin"]
 
-    /// Reads a file and its imports; later files win over earlier ones, the file over its imports.
+    /// Reads a file and its imports; later files win over earlier ones, an import over the file that names it.
     ///
     /// - Throws: `TOMLProblems` with everything that is wrong.
     package init(file: String) throws {
-        var reader = ImportReader()
-        merged = try reader.read(file, importedBy: nil)
+        let reader = try ConfigurationFiles(reading: file)
+        merged = reader.merged
         files = reader.files
         try take(merged, at: SourcePosition(file: file, line: 1, column: 1))
     }
 
     /// Reads a text without imports, for tests and for the built-in default.
     package init(text: String, file: String) throws {
-        merged = try wrapping { try TOMLParser.parse(text, file: file) }
+        do { merged = try TOMLParser.parse(text, file: file) } catch let problem as TOMLProblem { throw TOMLProblems([problem]) }
         files = [file]
         try take(merged, at: SourcePosition(file: file, line: 1, column: 1))
     }
 
     /// Puts a folder given on the command line over the file's.
-    package mutating func override(root: String?, state: String?) {
-        if let root { self.root = FilePath(root) }
-        if let state { self.state = FilePath(state) }
+    package mutating func override(root: String?, state: String?) throws {
+        for (key, path) in [("root", root), ("state", state)] {
+            guard let path else { continue }
+            guard path.hasPrefix("/") else { throw OverrideProblem(description: "--\(key) must be an absolute path, not '\(path)'") }
+            overrides.insert(key)
+        }
+        self.root = root.map { FilePath($0) } ?? self.root
+        self.state = state.map { FilePath($0) } ?? self.state
+        guard self.root.lexicallyNormalized() != self.state.lexicallyNormalized() else {
+            throw OverrideProblem(description: "--root and --state must be two folders, not '\(self.root)' both")
+        }
     }
 
+    /// Where the value at a path of keys was written; nil for a default.
+    package func place(of path: String...) -> SourcePosition? { merged.node(at: path)?.position }
+
+    /// Where a plugin stands in `enable` or `required`.
+    package func place(of id: String, in list: String) -> SourcePosition? {
+        merged[list]?.array?.last { $0.string == id }?.position ?? merged[list]?.position
+    }
+}
+
+/// An option of the command line that makes no sense.
+package struct OverrideProblem: Error, CustomStringConvertible {
+    package let description: String
+}
+
+extension Configuration {
     private mutating func take(_ table: TOMLTable, at start: SourcePosition) throws {
-        var problems: [TOMLProblem] = []
-        for key in table.keys where !Self.topKeys.contains(key) {
-            let hint = nearest(to: key, among: Self.topKeys).map { "; did you mean '\($0)'?" } ?? ""
-            problems.append(TOMLProblem(table[key]?.position ?? start, "unknown key '\(key)'\(hint)"))
-        }
-        switch table["version"]?.integer {
-        case Self.version?: break
-        case nil: problems.append(TOMLProblem(table["version"]?.position ?? start, "'version' must be \(Self.version)"))
-        case let other?:
-            problems.append(
-                TOMLProblem(table["version"]?.position ?? start, "version \(other) is not known; this berthd reads \(Self.version)"))
+        var problems = Self.strangers(in: table, start)
+        switch table["version"] {
+        case nil: problems.append(TOMLProblem(start, "'version = \(Self.version)' is missing"))
+        case let node? where node.integer == Self.version: break
+        case let node?:
+            problems.append(TOMLProblem(node.position, "version \(node.text) is not known; this berthd reads \(Self.version)"))
         }
         root = Self.folder("root", table, root, &problems)
         state = Self.folder("state", table, state, &problems)
-        enable = Self.strings("enable", table, start, &problems)
-        required = Self.strings("required", table, start, &problems)
+        if root.lexicallyNormalized() == state.lexicallyNormalized() {
+            problems.append(TOMLProblem(table["state"]?.position ?? start, "'root' and 'state' must be two folders"))
+        }
+        enable = Self.strings("enable", table, &problems)
+        required = Self.strings("required", table, &problems)
         if let node = table["log"] { takeLog(node, &problems) }
         if let node = table["plugin"] { takePlugins(node, &problems) }
-        for id in required where !enable.contains(id) {
-            problems.append(TOMLProblem(table["required"]?.position ?? start, "required plugin '\(id)' is not in 'enable'"))
+        for node in table["required"]?.array ?? [] {
+            guard let id = node.string, !enable.contains(id) else { continue }
+            problems.append(TOMLProblem(node.position, "required plugin '\(id)' is not in 'enable'"))
         }
-        guard problems.isEmpty else { throw TOMLProblems(problems) }
+        guard problems.isEmpty else { throw TOMLProblems(problems.sorted { $0.position < $1.position }) }
+    }
+
+    /// Keys that the file may not have; proxies, which do not exist yet, are refused one by one.
+    private static func strangers(in table: TOMLTable, _ start: SourcePosition) -> [TOMLProblem] {
+        var problems: [TOMLProblem] = []
+        for key in table.keys where !topKeys.contains(key) {
+            guard let node = table[key] else { continue }
+            if key == "proxy" {
+                problems += proxies(node)
+            } else {
+                let hint = nearest(to: key, among: topKeys).map { "; did you mean '\($0)'?" } ?? ""
+                problems.append(TOMLProblem(node.position, "unknown key '\(key)'\(hint)"))
+            }
+        }
+        return problems
+    }
+
+    private static func proxies(_ node: TOMLNode) -> [TOMLProblem] {
+        var names: [(String, SourcePosition)] = []
+        for service in node.table?.keys ?? [] {
+            guard let proxies = node.table?[service]?.table, !proxies.keys.isEmpty else { continue }
+            names += proxies.keys.map { ("proxy.\(service).\($0)", proxies[$0]?.position ?? node.position) }
+        }
+        if names.isEmpty { names = [("proxy", node.position)] }
+        return names.map { name, position in
+            TOMLProblem(position, "'\(name)': this version has no proxy plugins; remove the table")
+        }
     }
 
     private mutating func takeLog(_ node: TOMLNode, _ problems: inout [TOMLProblem]) {
-        do {
-            log = try decodeOver(LogSettings(), node, path: "log")
-            let levels = ["trace", "debug", "info", "notice", "warning", "error", "critical"]
-            for level in [log.level] + log.plugins.values where !levels.contains(level) {
-                problems.append(TOMLProblem(node.position, "log level '\(level)' is none of \(levels.joined(separator: ", "))"))
-            }
-            if log.format != "text" && log.format != "json" {
-                problems.append(TOMLProblem(node.position, "log format '\(log.format)' is neither text nor json"))
-            }
-        } catch { problems += (error as? TOMLProblems)?.all ?? [TOMLProblem(node.position, "\(error)")] }
+        do { log = try decodeOver(LogSettings(), node, path: "log") } catch {
+            problems += (error as? TOMLProblems)?.all ?? [TOMLProblem(node.position, "\(error)")]
+        }
     }
 
     /// `[plugin.snapshotter.overlay]` is the table of `snapshotter.overlay`.
     private mutating func takePlugins(_ node: TOMLNode, _ problems: inout [TOMLProblem]) {
         guard let services = node.table else {
-            problems.append(TOMLProblem(node.position, "'plugin' must be a table"))
+            problems.append(TOMLProblem(node.position, "'plugin' must be a table, not \(node.kind)"))
             return
         }
         for service in services.keys {
-            guard let names = services[service]?.table else {
-                problems.append(TOMLProblem(services[service]?.position ?? node.position, "'plugin.\(service)' must be a table of plugins"))
+            guard let inner = services[service] else { continue }
+            guard let names = inner.table else {
+                problems.append(TOMLProblem(inner.position, "'plugin.\(service)' must be a table of plugins, not \(inner.kind)"))
                 continue
             }
             for name in names.keys { plugins["\(service).\(name)"] = names[name] }
@@ -118,100 +150,21 @@ package struct Configuration: Sendable {
     ) -> FilePath {
         guard let node = table[key] else { return initial }
         guard let text = node.string, text.hasPrefix("/") else {
-            problems.append(TOMLProblem(node.position, "'\(key)' must be an absolute path"))
+            problems.append(TOMLProblem(node.position, "'\(key)' must be an absolute path, not \(node.text)"))
             return initial
         }
         return FilePath(text)
     }
 
-    private static func strings(
-        _ key: String, _ table: TOMLTable, _ start: SourcePosition, _ problems: inout [TOMLProblem]
-    ) -> [String] {
+    private static func strings(_ key: String, _ table: TOMLTable, _ problems: inout [TOMLProblem]) -> [String] {
         guard let node = table[key] else { return [] }
-        guard let items = node.array, items.allSatisfy({ $0.string != nil }) else {
-            problems.append(TOMLProblem(node.position, "'\(key)' must be an array of plugin IDs"))
+        guard let items = node.array else {
+            problems.append(TOMLProblem(node.position, "'\(key)' must be an array of plugin IDs, not \(node.kind)"))
             return []
+        }
+        for item in items where item.string == nil {
+            problems.append(TOMLProblem(item.position, "'\(key)' must hold plugin IDs, not \(item.kind)"))
         }
         return items.compactMap(\.string)
     }
-}
-
-/// Decodes `node` with the values of `defaults` for keys that it lacks.
-func decodeOver<T: Codable>(_ defaults: T, _ node: TOMLNode, path: String) throws -> T {
-    guard let table = node.table else {
-        throw TOMLProblems([TOMLProblem(node.position, "'\(path)' must be a table, not \(node.kind)")])
-    }
-    var whole = try TOMLEncoder.encode(defaults, at: SourcePosition(file: "default", line: 0, column: 0))
-    whole.merge(table)
-    return try TOMLDecoder.decode(T.self, from: whole, at: node.position, path: path)
-}
-
-private func wrapping<T>(_ body: () throws -> T) throws -> T {
-    do { return try body() } catch let problem as TOMLProblem { throw TOMLProblems([problem]) }
-}
-
-/// Reads a file after the files it imports.
-private struct ImportReader {
-    var files: [String] = []
-    private var open: [String] = []
-
-    mutating func read(_ file: String, importedBy importer: SourcePosition?) throws -> TOMLTable {
-        let start = importer ?? SourcePosition(file: file, line: 1, column: 1)
-        if let first = open.firstIndex(of: file) {
-            let cycle = (open[first...] + [file]).joined(separator: " → ")
-            throw TOMLProblems([TOMLProblem(start, "imports go in a circle: \(cycle)")])
-        }
-        open.append(file)
-        defer { open.removeLast() }
-        let text: String
-        do { text = try contents(of: file) } catch {
-            throw TOMLProblems([TOMLProblem(start, "\(error)")])
-        }
-        let own = try wrapping { try TOMLParser.parse(text, file: file) }
-        var merged = TOMLTable()
-        for node in own["imports"]?.array ?? [] {
-            guard let pattern = node.string else {
-                throw TOMLProblems([TOMLProblem(node.position, "'imports' must be an array of paths")])
-            }
-            for path in try Self.expand(pattern, besides: file, at: node.position) {
-                merged.merge(try read(path, importedBy: node.position))
-            }
-        }
-        merged.merge(own)
-        merged["imports"] = nil
-        files.append(file)
-        return merged
-    }
-
-    /// A pattern relative to the importing file; one without wildcards must exist.
-    private static func expand(_ pattern: String, besides file: String, at position: SourcePosition) throws -> [String] {
-        let folder = file.lastIndex(of: "/").map { String(file[...$0]) } ?? ""
-        let whole = pattern.hasPrefix("/") ? pattern : folder + pattern
-        guard whole.contains(where: { "*?[".contains($0) }) else { return [whole] }
-        var found = glob_t()
-        defer { globfree(&found) }
-        guard glob(whole, 0, nil, &found) == 0 else { return [] }
-        return (0..<Int(found.gl_pathc)).compactMap { index in
-            found.gl_pathv[index].map { String(cString: $0) }
-        }
-    }
-}
-
-private func contents(of path: String) throws -> String {
-    guard let file = fopen(path, "re") else {
-        throw BerthError(.notFound, "read '\(path)': \(String(cString: strerror(errno)))")
-    }
-    defer { fclose(file) }
-    var bytes: [UInt8] = []
-    var buffer = [UInt8](repeating: 0, count: 65536)
-    while true {
-        let count = fread(&buffer, 1, buffer.count, file)
-        if count == 0 { break }
-        bytes += buffer[0..<count]
-        if bytes.count > 4 << 20 { throw BerthError(.resourceExhausted, "read '\(path)': larger than 4 MiB") }
-    }
-    guard let text = String(validating: bytes, as: UTF8.self) else {
-        throw BerthError(.invalidArgument, "read '\(path)': it is not UTF-8")
-    }
-    return text
 }

@@ -26,9 +26,9 @@ public struct PluginContext<Config: PluginConfig>: Sendable {
     public let id: PluginID
     /// Its settings.
     public let config: Config
-    /// A directory of its own that survives reboots, mode 0700; made when asked for the first time.
+    /// A directory of its own that survives reboots, mode 0700.
     public let root: FilePath
-    /// A directory of its own that a reboot clears, mode 0700.
+    /// A directory of its own that a reboot clears, mode 0700 (0711 after `Plugin.openingState`).
     public let state: FilePath
     /// Logs under its ID.
     public let logger: Logger
@@ -45,13 +45,22 @@ public struct PluginContext<Config: PluginConfig>: Sendable {
         lifecycle.run(label, body)
     }
 
-    /// Reports how the plugin is.
+    /// Registers how new settings are applied while the plugin runs: those whose `ConfigKey` says that a reload does.
+    /// A throw refuses them, with its reason in the log; the old ones must then still be in force.
+    public func onReload(_ body: @escaping @Sendable (Config) async throws -> Void) {
+        lifecycle.onReload { config in
+            if let config = config as? Config { try await body(config) }
+        }
+    }
+
+    /// Reports how the plugin is; in `start` already, if it starts with losses.
     public func report(_ health: PluginHealth) { lifecycle.report(health) }
 }
 
 /// The kernel's side of a context.
 protocol PluginLifecycle: Sendable {
     func onStop(_ label: String, _ body: @escaping @Sendable () async -> Void)
+    func onReload(_ body: @escaping @Sendable (any PluginConfig) async throws -> Void)
     func run(_ label: String, _ body: @escaping @Sendable () async throws -> Void)
     func report(_ health: PluginHealth)
 }
@@ -64,12 +73,13 @@ public struct Plugin: Sendable {
     struct Need: Sendable {
         let service: String
         let interface: ObjectIdentifier
-        let isAll: Bool
-        let isOptional: Bool
+        let arity: Arity
     }
     let interface: ObjectIdentifier
     let needs: [Need]
     let config: any PluginConfig.Type
+    /// Whether other users may pass through its state directory.
+    private(set) var opensState = false
     /// Starts with a decoded config and the running providers of each needed service.
     let start: @Sendable (StartInput) async throws -> any Sendable
 
@@ -103,9 +113,7 @@ public struct Plugin: Sendable {
         var edges: [Need] = []
         for requirement in repeat each need {
             edges.append(
-                Need(
-                    service: requirement.service, interface: requirement.interface,
-                    isAll: requirement.arity == .all, isOptional: requirement.arity == .optional))
+                Need(service: requirement.service, interface: requirement.interface, arity: requirement.arity))
         }
         needs = edges
         let required = (repeat each need)
@@ -120,6 +128,14 @@ public struct Plugin: Sendable {
 }
 
 extension Plugin {
+    /// The same plugin with a state directory of mode 0711: other users may pass through it to paths that they know,
+    /// as containers' users must on the way to their root file system, but not list it.
+    public func openingState() -> Plugin {
+        var copy = self
+        copy.opensState = true
+        return copy
+    }
+
     /// Every key of its settings.
     package var configKeys: [ConfigKey] { config.keys }
 

@@ -1,7 +1,7 @@
 internal import BerthBase
 internal import Logging
 
-/// The kernel's side of one plugin: its stop steps and its background work.
+/// The kernel's side of one plugin: its stop steps, its background work, its health.
 final class PluginRuntime: PluginLifecycle {
     /// A named step.
     struct Step: Sendable {
@@ -11,8 +11,19 @@ final class PluginRuntime: PluginLifecycle {
     private struct State {
         var stops: [Step] = []
         var works: [Step] = []
-        var tasks: [Task<Void, Never>] = []
+        var tasks: [(label: String, task: Task<Void, Never>)] = []
+        var reload: (@Sendable (any PluginConfig) async throws -> Void)?
         var isLive = false
+        var hasStarted = false
+        var reported = PluginHealth.healthy
+        /// Background work that failed, and why: it does not come back before a restart.
+        var failures: [String] = []
+
+        var health: PluginState {
+            var reasons = failures
+            if case .degraded(let why) = reported { reasons.insert(why, at: 0) }
+            return reasons.isEmpty ? .running : .degraded(reasons.joined(separator: "; "))
+        }
     }
 
     let id: PluginID
@@ -30,6 +41,10 @@ final class PluginRuntime: PluginLifecycle {
         state.withLock { $0.stops.append(Step(label: label, body: body)) }
     }
 
+    func onReload(_ body: @escaping @Sendable (any PluginConfig) async throws -> Void) {
+        state.withLock { $0.reload = body }
+    }
+
     func run(_ label: String, _ body: @escaping @Sendable () async throws -> Void) {
         let step = Step(label: label, body: body)
         board.change(id) { $0.background.append(label) }
@@ -40,16 +55,38 @@ final class PluginRuntime: PluginLifecycle {
         if isLive { launch(step) }
     }
 
-    func report(_ health: PluginHealth) {
-        let before = board.report(id)?.state
-        let new: PluginState
-        switch health {
-        case .healthy: new = .running
-        case .degraded(let why): new = .degraded(why)
+    func report(_ health: PluginHealth) { change { $0.reported = health } }
+
+    /// Shows the health once the plugin has started; before that it is kept.
+    private func change(_ body: @Sendable (inout State) -> Void) {
+        let (new, isShown) = state.withLock { state in
+            body(&state)
+            return (state.health, state.hasStarted)
         }
-        guard before?.isRunning == true || before == .starting, before != new else { return }
-        if before?.isRunning == true { board.set(id, new) }
+        guard isShown, let before = board.report(id)?.state, before.isRunning, before != new else { return }
+        board.set(id, new)
         logger.notice("plugin health changed", metadata: ["state": "\(new)"])
+    }
+
+    /// Whether the plugin takes new settings while it runs.
+    var canReload: Bool { state.withLock { $0.reload != nil } }
+
+    /// Hands new settings over.
+    func reload(_ config: any PluginConfig) async throws {
+        try await state.withLock { $0.reload }?(config)
+    }
+
+    /// The plugin works from now on.
+    func started(after time: Duration) {
+        let health = state.withLock { state in
+            state.hasStarted = true
+            return state.health
+        }
+        board.change(id) {
+            $0.startTime = time
+            $0.state = health
+        }
+        if health != .running { logger.notice("plugin health changed", metadata: ["state": "\(health)"]) }
     }
 
     /// Begins the background work: all plugins have started.
@@ -66,41 +103,50 @@ final class PluginRuntime: PluginLifecycle {
             do { try await step.body() } catch {
                 if Task.isCancelled || error is CancellationError { return }
                 logger.error("background work failed", metadata: ["work": "\(step.label)", "error": "\(error)"])
-                report(.degraded("\(step.label): \(error)"))
+                change { $0.failures.append("\(step.label): \(error)") }
             }
         }
-        state.withLock { $0.tasks.append(task) }
+        state.withLock { $0.tasks.append((step.label, task)) }
     }
 
-    /// Ends background work, then runs the stop steps, last registered first; both within `deadline`.
-    func stop(within deadline: Duration) async {
+    /// Ends background work within half the deadline, then runs the stop steps, last registered first, in what is
+    /// left. Work that does not end does not keep the steps from running.
+    ///
+    /// - Returns: the names of what did not end in time and was left behind.
+    func stop(within deadline: Duration) async -> [String] {
         let (tasks, stops) = state.withLock { state in
-            defer {
-                state.tasks = []
-                state.stops = []
-                state.works = []
-                state.isLive = false
-            }
+            defer { state = State() }
             return (state.tasks, state.stops)
         }
-        for task in tasks { task.cancel() }
-        let work = Task {
-            for task in tasks { await task.value }
-            for step in stops.reversed() { try? await step.body() }
+        let end = ContinuousClock.now + deadline
+        for entry in tasks { entry.task.cancel() }
+        var late = await unfinished(tasks, until: .now + deadline / 2)
+        for step in stops.reversed() {
+            let task = Task<Void, Never> { try? await step.body() }
+            late += await unfinished([(step.label, task)], until: end)
         }
-        if await !finishes(work, within: deadline) {
-            logger.error("plugin did not stop in time and is left behind", metadata: ["deadline": "\(deadline)"])
+        if !late.isEmpty {
+            logger.error("plugin did not stop in time", metadata: ["left": "\(late.joined(separator: ", "))", "deadline": "\(deadline)"])
         }
+        return late
     }
 
-    private func finishes(_ work: Task<Void, Never>, within deadline: Duration) async -> Bool {
+    private func unfinished(
+        _ tasks: [(label: String, task: Task<Void, Never>)], until end: ContinuousClock.Instant
+    ) async -> [String] {
+        var late: [String] = []
+        for entry in tasks where await !finishes(entry.task, until: end) { late.append(entry.label) }
+        return late
+    }
+
+    private func finishes(_ work: Task<Void, Never>, until end: ContinuousClock.Instant) async -> Bool {
         let (stream, continuation) = AsyncStream<Bool>.makeStream()
         let waiter = Task {
             await work.value
             continuation.yield(true)
         }
         let timer = Task {
-            try? await Task.sleep(for: deadline)
+            try? await Task.sleep(until: end)
             continuation.yield(false)
         }
         defer {

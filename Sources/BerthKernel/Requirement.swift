@@ -1,15 +1,15 @@
+/// How many providers satisfy a requirement.
+enum Arity: Sendable {
+    /// Exactly one provider must be enabled and run.
+    case one
+    /// At most one may be enabled; nil if none runs.
+    case optional
+    /// Any number.
+    case all
+}
+
 /// What a plugin needs of others: a typed edge of the graph.
 public struct Requirement<Value: Sendable>: Sendable {
-    /// How many providers satisfy it.
-    public enum Arity: Sendable {
-        /// Exactly one provider must be enabled and run.
-        case one
-        /// At most one; nil if none runs.
-        case optional
-        /// Any number.
-        case all
-    }
-
     /// The key's name.
     let service: String
     /// The interface, to find two interfaces under one name.
