@@ -62,8 +62,8 @@ let targets: [Target] = [
     module("BerthServices", ["BerthBase", "BerthKernel", "BerthOCI", "BerthGRPC", log, system]),
     // processes
     module("BerthDaemon", [
-        "BerthBase", "BerthKernel", "BerthServices", "BerthSystem", "BerthTOML", "BerthArchive", "ContentPlugins",
-        "SnapshottersPlugins", "MetadataPlugins", "ImagesPlugins", "NetworkPlugins", "TasksPlugins", "SandboxPlugins",
+        "BerthBase", "BerthKernel", "BerthServices", "BerthSystem", "BerthTOML", "BerthArchive", "BerthDigest",
+        "BerthGRPC", "BerthStore", "ContentPlugins", "SnapshottersPlugins", "MetadataPlugins", "ImagesPlugins", "NetworkPlugins", "TasksPlugins", "SandboxPlugins",
         "CRIPlugins", "ServersPlugins", log, system,
     ]),
     module("BerthRuntime", ["BerthBase", "BerthSystem", "BerthOCI", "CBerthClone", "CBerthSystem", "CLibseccomp", system], wrapsC: true),
@@ -107,7 +107,7 @@ let targets: [Target] = [
     tests("Network", ["NetworkPlugins", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
     tests("Tasks", ["TasksPlugins", "SandboxPlugins", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
     tests("CRI", ["CRIPlugins", "BerthAPI", "BerthOCI", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
-    tests("BerthDaemon", ["BerthDaemon", "BerthConformance", "BerthServices", "BerthKernel", "BerthTOML", "BerthBase", "BerthTestSupport", log, system]),
+    tests("BerthDaemon", ["BerthDaemon", "berthd", "BerthConformance", "BerthServices", "BerthKernel", "BerthTOML", "BerthBase", "BerthTestSupport", log, system]),
     tests("Tidy", ["BerthTestSupport", "BerthBase", system]),
     tests("EndToEnd", ["BerthTestSupport", "BerthBase", "BerthSystem", system]),
 ]

@@ -19,7 +19,8 @@ struct ConfigPrinter {
             # The version of this file's layout.
             version = 1
 
-            # Files to read before this one, with wildcards: ["/etc/berth/conf.d/*.toml"].
+            # Files to read after this one, with wildcards: ["/etc/berth/conf.d/*.toml"]. They win over this one, later
+            # ones over earlier ones; tables merge key by key, anything else is replaced.
             imports = []
 
             # Content that survives a reboot.
@@ -58,17 +59,31 @@ struct ConfigPrinter {
         return text
     }
 
-    /// What is in force, each value with where it came from.
+    /// What is in force, each value with where it came from; itself a configuration that means the same.
     func effective(_ configuration: Configuration) throws -> String {
-        var text = "version = 1\nroot = \"\(configuration.root)\"\nstate = \"\(configuration.state)\"\n"
-        text += "enable = [\(configuration.enable.map { "\"\($0)\"" }.joined(separator: ", "))]\n"
-        text += "required = [\(configuration.required.map { "\"\($0)\"" }.joined(separator: ", "))]\n"
-        let log = configuration.log
-        text += "\n[log]\nlevel = \"\(log.level)\"\nformat = \"\(log.format)\"\n"
-        if !log.plugins.isEmpty {
-            let levels = log.plugins.sorted { $0.key < $1.key }.map { "\"\($0.key)\" = \"\($0.value)\"" }
-            text += "plugins = { \(levels.joined(separator: ", ")) }\n"
+        func origin(_ path: String...) -> String {
+            if let key = path.first, path.count == 1, configuration.overrides.contains(key) { return "command line" }
+            let node = path.count == 1 ? configuration.merged[path[0]] : configuration.merged.node(at: path)
+            return node.map { "\($0.position.file):\($0.position.line)" } ?? "default"
         }
+        func list(_ items: [String]) -> String {
+            items.isEmpty ? "[]" : "[\n" + items.map { "    \(quoted($0)),\n" }.joined() + "]"
+        }
+        var text = """
+            # Read from: \(configuration.files.joined(separator: ", "))
+            version = 1
+            root = \(quoted("\(configuration.root)"))  # \(origin("root"))
+            state = \(quoted("\(configuration.state)"))  # \(origin("state"))
+            enable = \(list(configuration.enable))  # \(origin("enable"))
+            required = \(list(configuration.required))  # \(origin("required"))
+
+            [log]
+            level = "\(configuration.log.level.rawValue)"  # \(origin("log", "level"))
+            format = "\(configuration.log.format.rawValue)"  # \(origin("log", "format"))
+
+            """
+        let levels = configuration.log.plugins.sorted { $0.key < $1.key }.map { "\(quoted($0.key)) = \"\($0.value.rawValue)\"" }
+        text += "plugins = {\(levels.joined(separator: ", "))}  # \(origin("log", "plugins"))\n"
         for plugin in plugins.sorted(by: { $0.id < $1.id }) where !plugin.configKeys.isEmpty {
             guard configuration.enable.contains(plugin.id.description) else { continue }
             text += "\n[plugin.\(plugin.id)]\n"
@@ -76,11 +91,19 @@ struct ConfigPrinter {
             let given = configuration.plugins[plugin.id.description]?.table
             for key in plugin.configKeys {
                 let source = given?[key.name].map { "\($0.position.file):\($0.position.line)" } ?? "default"
-                guard let value = given?[key.name] ?? values[key.name] else { continue }
-                text += "# \(sentence(key.summary))\n\(key.name) = \(value.text)  # \(source)\n"
+                text += "# \(sentence(key.summary))\n"
+                if let value = given?[key.name] ?? values[key.name] {
+                    text += "\(key.name) = \(value.text)  # \(source)\n"
+                } else {
+                    text += "# \(key.name) =  # not set\n"
+                }
             }
         }
         return text
+    }
+
+    private func quoted(_ text: String) -> String {
+        TOMLNode(.string(text), at: SourcePosition(file: "", line: 0, column: 0)).text
     }
 
     /// The reference page, Markdown.
@@ -93,7 +116,7 @@ struct ConfigPrinter {
             | Key | Default | Meaning |
             |---|---|---|
             | `version` | `1` | The version of the file's layout. |
-            | `imports` | `[]` | Files to read before this one, with wildcards; this file wins over them. |
+            | `imports` | `[]` | Files to read after this one, with wildcards. They win over it; tables merge key by key, anything else is replaced. |
             | `root` | `"/var/lib/berth"` | Content that survives a reboot. |
             | `state` | `"/run/berth"` | State that a reboot clears. |
             | `enable` | see `config.toml` | The plugins to start. |

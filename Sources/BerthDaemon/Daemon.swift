@@ -13,12 +13,20 @@ public enum Daemon {
     /// Runs `berthd` with these plugins and this process's arguments; never returns.
     public static func main(plugins: [Plugin]) -> Never {
         runProcessRole()
-        do {
-            let (invocation, options) = try Invocation.parse(Array(CommandLine.arguments.dropFirst()))
-            exit(try answer(invocation, options, plugins))
-        } catch {
+        let invocation: (Invocation, Invocation.Options)
+        do { invocation = try Invocation.parse(Array(CommandLine.arguments.dropFirst())) } catch {
             complain("berthd: \(error)")
-            exit(error is BerthError ? 2 : 1)
+            exit(2)
+        }
+        do { exit(try answer(invocation.0, invocation.1, plugins)) } catch {
+            if let problems = (error as? TOMLProblems)?.all.map(\.description) ?? (error as? KernelProblems)?.all {
+                // As they are, so that an editor finds `file:line:column`.
+                for problem in problems { complain(problem) }
+                complain("berthd: the configuration has \(problems.count) problem\(problems.count == 1 ? "" : "s")")
+            } else {
+                complain("berthd: \(error)")
+            }
+            exit(1)
         }
     }
 
@@ -26,16 +34,17 @@ public enum Daemon {
         let printer = ConfigPrinter(plugins: plugins)
         switch invocation {
         case .help: say(Invocation.usage)
-        case .version: say(LibraryVersions.line)
+        case .version: say(LibraryVersions.text)
         case .configDefault: say(try printer.defaults(), terminator: "")
         case .configReference: say(try printer.reference(), terminator: "")
         case .configPrint: say(try printer.effective(try load(options, plugins)), terminator: "")
         case .configCheck:
             let configuration = try load(options, plugins)
-            _ = try Kernel.check(plugins: plugins, configuration: configuration)
+            _ = try KernelPlan(plugins: plugins, configuration: configuration)
             say("\(configuration.files.joined(separator: ", ")): good, \(configuration.enable.count) plugins")
         case .plugins: try printPlan(try load(options, plugins), plugins)
-        case .run: try DaemonRun(configuration: try load(options, plugins), options: options, plugins: plugins).forever()
+        case .run:
+            return try DaemonRun(configuration: load(options, plugins), options: options, plugins: plugins).untilStopped()
         }
         return 0
     }
@@ -50,20 +59,34 @@ public enum Daemon {
         } else {
             configuration = try Configuration(text: try ConfigPrinter(plugins: plugins).defaults(), file: "built-in default")
         }
-        configuration.override(root: options.root, state: options.state)
+        try configuration.override(root: options.root, state: options.state)
         return configuration
     }
 
+    /// What would load, in order, and why.
     private static func printPlan(_ configuration: Configuration, _ plugins: [Plugin]) throws {
-        let plan = try Kernel.check(plugins: plugins, configuration: configuration)
-        for (index, plugin) in plan.graph.order.enumerated() {
-            let needs = plan.graph.edges[plugin.id, default: []].map(\.description).sorted()
-            let why = configuration.required.contains(plugin.id.description) ? "required" : "enabled"
-            let behind = needs.isEmpty ? "" : ", after \(needs.joined(separator: ", "))"
-            say("\(index + 1). \(plugin.id) (\(plugin.id.service == "kernel" ? "always there" : why)\(behind))")
+        let plan = try KernelPlan(plugins: plugins, configuration: configuration)
+        let names = plan.graph.order.map(\.id.description)
+        let width = (names.map(\.count).max() ?? 0) + 2
+        for (index, name) in names.enumerated() {
+            let id = plan.graph.order[index].id
+            let needs = plan.graph.edges[id, default: []].map(\.description).sorted()
+            let users = plan.graph.order.filter { plan.graph.edges[$0.id, default: []].contains(id) }.map(\.id.description)
+            let place = configuration.enable.contains(name) ? configuration.place(of: name, in: "enable") : nil
+            var why = [place.map { "enabled at \($0)" } ?? "always there"]
+            if configuration.required.contains(name) { why.append("required") }
+            if !needs.isEmpty { why.append("after \(needs.joined(separator: ", "))") }
+            if !users.isEmpty { why.append("for \(users.joined(separator: ", "))") }
+            let number = "\(index + 1)."
+            say(pad(number, 4) + pad(name, width) + why.joined(separator: "; "))
         }
-        let off = plugins.filter { !configuration.enable.contains($0.id.description) }.map(\.id).sorted()
-        for id in off { say("-  \(id) (not enabled)") }
+        for id in plugins.map(\.id).sorted() where !configuration.enable.contains(id.description) {
+            say(pad("-", 4) + pad(id.description, width) + "not enabled")
+        }
+    }
+
+    private static func pad(_ text: String, _ width: Int) -> String {
+        text + String(repeating: " ", count: max(1, width - text.count))
     }
 
     static func say(_ text: String, terminator: String = "\n") {

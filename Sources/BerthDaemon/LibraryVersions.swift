@@ -1,4 +1,29 @@
-/// The versions of what Berth is built on.
+internal import BerthDigest
+internal import BerthGRPC
+internal import BerthStore
+internal import BerthSystem
+internal import Glibc
+internal import ImagesPlugins
+
+/// The versions of what Berth is built on, as they were loaded.
 enum LibraryVersions {
-    static var line: String { "berthd \(Daemon.version)" }
+    /// One line each.
+    static var text: String {
+        let lines = [
+            ("libnghttp2", HTTP2Library.version), ("libsqlite3", SQLiteLibrary.version), ("libseccomp", seccomp),
+            ("libcap", CapabilityLibrary.version), ("libcurl", CurlLibrary.version), ("OpenSSL", CryptoLibrary.version),
+        ]
+        return (["berthd \(Daemon.version)"] + lines.map { "\($0.0) \($0.1)" }).joined(separator: "\n")
+    }
+
+    /// The library that shims compile filters with. The daemon itself does not use it, so it is loaded for this answer.
+    private static var seccomp: String {
+        guard let library = dlopen("libseccomp.so.2", RTLD_LAZY) else { return "not found" }
+        defer { dlclose(library) }
+        typealias Version = @convention(c) () -> UnsafePointer<UInt32>?
+        guard let symbol = dlsym(library, "seccomp_version") else { return "unknown" }
+        // Its structure is three numbers: major, minor, micro.
+        guard let version = unsafeBitCast(symbol, to: Version.self)() else { return "unknown" }
+        return "\(version[0]).\(version[1]).\(version[2])"
+    }
 }

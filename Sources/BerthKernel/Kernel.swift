@@ -150,6 +150,12 @@ extension Kernel {
         package let applied: Bool
         /// Why the plugin refused it, if it did.
         package var refusal: String?
+
+        package init(_ key: String, applied: Bool, refusal: String? = nil) {
+            self.key = key
+            self.applied = applied
+            self.refusal = refusal
+        }
     }
 
     /// Applies what of a new configuration can be applied while everything runs. Nothing is ever stopped.
@@ -158,10 +164,10 @@ extension Kernel {
     package func reload(_ plugins: [Plugin], _ new: Configuration) async throws -> [Change] {
         let plan = try KernelPlan(plugins: plugins, configuration: new)
         var changes: [Change] = []
-        if new.enable != configuration.enable { changes.append(Change(key: "enable", applied: false)) }
-        if new.required != configuration.required { changes.append(Change(key: "required", applied: false)) }
-        if new.root != configuration.root { changes.append(Change(key: "root", applied: false)) }
-        if new.state != configuration.state { changes.append(Change(key: "state", applied: false)) }
+        if new.enable != configuration.enable { changes.append(Change("enable", applied: false)) }
+        if new.required != configuration.required { changes.append(Change("required", applied: false)) }
+        if new.root != configuration.root { changes.append(Change("root", applied: false)) }
+        if new.state != configuration.state { changes.append(Change("state", applied: false)) }
         for plugin in graph.order {
             guard let before = settings[plugin.id], let after = plan.settings[plugin.id] else { continue }
             changes += await reload(plugin, before, after)
@@ -186,7 +192,7 @@ extension Kernel {
         return names.map { name in
             let tried = some.contains(name)
             return Change(
-                key: "plugin.\(plugin.id).\(name)", applied: tried && refusal == nil, refusal: tried ? refusal : nil)
+                "plugin.\(plugin.id).\(name)", applied: tried && refusal == nil, refusal: tried ? refusal : nil)
         }
     }
 }

@@ -91,6 +91,7 @@ package struct ChildProcess {
             let code: BerthError.Code = pid == -ENOENT ? .notFound : pid == -EACCES ? .permissionDenied : .internal
             throw BerthError(code, "execute '\(command.path)': \(errorName(-pid))")
         }
+        OpenFilesLimit.restore(for: pid)
         return pid
     }
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/resource.h>
 
 static int prepare(posix_spawn_file_actions_t *actions, posix_spawnattr_t *attributes, const char *folder,
                    const int stdio[3])
@@ -45,4 +46,10 @@ pid_t berth_spawn(const char *path, char *const arguments[], char *const environ
     }
     posix_spawn_file_actions_destroy(&actions);
     return -error;
+}
+
+int berth_limit_open_files(pid_t pid, unsigned long soft, unsigned long hard)
+{
+    struct rlimit limit = { .rlim_cur = soft, .rlim_max = hard };
+    return prlimit(pid, RLIMIT_NOFILE, &limit, NULL) == 0 ? 0 : -errno;
 }

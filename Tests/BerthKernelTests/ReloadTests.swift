@@ -1,5 +1,5 @@
 import BerthBase
-@testable import BerthKernel
+import BerthKernel
 import Testing
 
 @Suite struct ReloadTests {
@@ -33,8 +33,8 @@ import Testing
             [boat()], from: "[plugin.dock.boat]\nlength = 4", to: "[plugin.dock.boat]\nlength = 5\ncolours = []")
         #expect(
             found == [
-                Kernel.Change(key: "plugin.dock.boat.length", applied: true),
-                Kernel.Change(key: "plugin.dock.boat.colours", applied: false),
+                Kernel.Change("plugin.dock.boat.length", applied: true),
+                Kernel.Change("plugin.dock.boat.colours", applied: false),
             ])
         #expect(
             world.diary.all == ["start with 4", "length 5 colours [\"red\"]"], "a value that needs a restart stays the old one")
@@ -43,18 +43,18 @@ import Testing
     @Test func `a default written out is no change, a key taken out is one`() async throws {
         #expect(try await changes([boat()], from: "", to: "[plugin.dock.boat]\nlength = 3").isEmpty)
         let found = try await changes([boat()], from: "[plugin.dock.boat]\nflag = 'x'", to: "")
-        #expect(found == [Kernel.Change(key: "plugin.dock.boat.flag", applied: false)])
+        #expect(found == [Kernel.Change("plugin.dock.boat.flag", applied: false)])
     }
 
     @Test func `a refusal is told with its reason`() async throws {
         let found = try await changes([boat(refusing: 5)], from: "", to: "[plugin.dock.boat]\nlength = 9")
-        #expect(found == [Kernel.Change(key: "plugin.dock.boat.length", applied: false, refusal: "too long to turn")])
+        #expect(found == [Kernel.Change("plugin.dock.boat.length", applied: false, refusal: "too long to turn")])
     }
 
     @Test func `a plugin that takes no new settings needs a restart`() async throws {
         let plain = Plugin("boat", provides: .dock, config: BoatConfig.self) { _ in Boat(name: "x") }
         let found = try await changes([plain], from: "", to: "[plugin.dock.boat]\nlength = 9")
-        #expect(found == [Kernel.Change(key: "plugin.dock.boat.length", applied: false)])
+        #expect(found == [Kernel.Change("plugin.dock.boat.length", applied: false)])
     }
 
     @Test func `a second reload compares with what is in force`() async throws {
@@ -62,8 +62,8 @@ import Testing
         let kernel = try world.kernel(plugins)
         try await kernel.start()
         let longer = try world.configuration(plugins, more: "[plugin.dock.boat]\nlength = 9\nflag = 'x'")
-        let flag = Kernel.Change(key: "plugin.dock.boat.flag", applied: false)
-        #expect(Set(try await kernel.reload(plugins, longer)) == [Kernel.Change(key: "plugin.dock.boat.length", applied: true), flag])
+        let flag = Kernel.Change("plugin.dock.boat.flag", applied: false)
+        #expect(Set(try await kernel.reload(plugins, longer)) == [Kernel.Change("plugin.dock.boat.length", applied: true), flag])
         #expect(try await kernel.reload(plugins, longer) == [flag])
         await kernel.stop()
     }

@@ -25,5 +25,8 @@ int berth_bind_file(const char *source, const char *target);
 pid_t berth_spawn(const char *path, char *const arguments[], char *const environment[], const char *folder,
                   const int stdio[3]);
 
+/// Sets the limit on open files of a process. 0 or -errno.
+int berth_limit_open_files(pid_t pid, unsigned long soft, unsigned long hard);
+
 /// CLONE_NEWUSER and CLONE_NEWNET, which the importer drops.
 enum { berth_new_user = 0x10000000, berth_new_network = 0x40000000 };
