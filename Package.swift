@@ -107,7 +107,10 @@ let targets: [Target] = [
     tests("Network", ["NetworkPlugins", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
     tests("Tasks", ["TasksPlugins", "SandboxPlugins", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
     tests("CRI", ["CRIPlugins", "BerthAPI", "BerthOCI", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
-    tests("BerthDaemon", ["BerthDaemon", "berthd", "BerthConformance", "BerthServices", "BerthKernel", "BerthTOML", "BerthBase", "BerthTestSupport", log, system]),
+    .executableTarget(
+        name: "slow-daemon", dependencies: ["BerthDaemon", "BerthKernel", "BerthServices", log],
+        path: "Tests/Fixtures/slow-daemon", swiftSettings: strict),
+    tests("BerthDaemon", ["BerthDaemon", "berthd", "slow-daemon", "BerthConformance", "BerthServices", "BerthKernel", "BerthTOML", "BerthBase", "BerthTestSupport", log, system]),
     tests("Tidy", ["BerthTestSupport", "BerthBase", system]),
     tests("EndToEnd", ["BerthTestSupport", "BerthBase", "BerthSystem", system]),
 ]
