@@ -91,7 +91,7 @@ let targets: [Target] = [
     tests("BerthTOML", ["BerthTOML", "BerthBase"]),
     tests("BerthStore", ["BerthStore", "BerthBase", "BerthTestSupport", system]),
     tests("BerthIO", ["BerthIO", "BerthBase", "BerthSystem", "BerthTestSupport", system]),
-    tests("BerthGRPC", ["BerthGRPC", "BerthIO", "BerthBase", "BerthTestSupport", protobuf, system]),
+    tests("BerthGRPC", ["BerthGRPC", "BerthIO", "BerthBase", "BerthSystem", "BerthTestSupport", protobuf, system]),
     tests("BerthTTRPC", ["BerthTTRPC", "BerthIO", "BerthBase", "BerthShimAPI", "BerthTestSupport", system]),
     tests("BerthShim", ["BerthShim", "BerthShimAPI", "BerthRuntime", "BerthBase", "BerthTestSupport", system]),
     tests("BerthOCI", ["BerthOCI", "BerthBase"]),

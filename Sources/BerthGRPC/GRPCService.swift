@@ -29,7 +29,8 @@ package struct GRPCCall: Sendable {
     package var peer: PeerCredentials?
 
     package init(
-        path: String, metadata: [(name: String, value: [UInt8])] = [], deadline: ContinuousClock.Instant? = nil,
+        path: String, metadata: [(name: String, value: [UInt8])] = [],
+        deadline: ContinuousClock.Instant? = nil,
         peer: PeerCredentials? = nil
     ) {
         self.path = path
@@ -62,7 +63,8 @@ package struct GRPCMethod: Sendable {
         /// One message each way.
         case unary(@Sendable ([UInt8], GRPCCall) async throws -> [UInt8])
         /// Any number of messages each way.
-        case streaming(@Sendable (any GRPCRequestReader, any GRPCResponseWriter, GRPCCall) async throws -> Void)
+        case streaming(
+            @Sendable (any GRPCRequestReader, any GRPCResponseWriter, GRPCCall) async throws -> Void)
     }
 
     package let name: String
@@ -88,7 +90,9 @@ package struct GRPCMethod: Sendable {
     /// One message, a stream of answers.
     package static func serverStreaming<Request: Message & Sendable, Response: Message & Sendable>(
         _ name: String,
-        _ body: @escaping @Sendable (Request, GRPCCall, @escaping @Sendable (Response) async throws -> Void) async throws -> Void
+        _ body:
+            @escaping @Sendable (Request, GRPCCall, @escaping @Sendable (Response) async throws -> Void)
+            async throws -> Void
     ) -> GRPCMethod {
         GRPCMethod(
             name,

@@ -53,7 +53,8 @@ package final class EventLoop: Sendable {
         wakeup = OwnedFD(try attempting(attempt) { () throws(Errno) in try result(of: berth_eventfd()) })
         try attempting(attempt) { () throws(Errno) in
             let readable = Events.readable.rawValue
-            _ = try result(of: berth_epoll_watch(epoll.rawValue, wakeup.rawValue, readable, 0, Self.wakeToken))
+            _ = try result(
+                of: berth_epoll_watch(epoll.rawValue, wakeup.rawValue, readable, 0, Self.wakeToken))
         }
         try LoopThread.start(name) { [self] in work() }
     }
@@ -83,7 +84,9 @@ package final class EventLoop: Sendable {
 
     /// Runs `job` on the loop's thread once `deadline` has passed.
     @discardableResult
-    package func schedule(at deadline: ContinuousClock.Instant, _ job: @escaping @Sendable () -> Void) -> TimerID {
+    package func schedule(at deadline: ContinuousClock.Instant, _ job: @escaping @Sendable () -> Void)
+        -> TimerID
+    {
         let (id, wake) = state.withLock { state -> (TimerID, Bool) in
             let (id, isFirst) = state.timers.add(deadline, job)
             return (id, isFirst && Self.needsWake(&state, isCurrent))
@@ -199,7 +202,8 @@ enum LoopThread {
 
     static func start(_ name: String, _ run: @escaping @Sendable () -> Void) throws {
         // SAFETY: the retained body is taken back by the thread, or below if there is none.
-        let body = unsafe Unmanaged.passRetained(Body {
+        let body = unsafe Unmanaged.passRetained(
+            Body {
                 // SAFETY: the string lives through the call.
                 unsafe berth_name_thread(name)
                 run()

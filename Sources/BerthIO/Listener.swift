@@ -23,7 +23,9 @@ package final class Listener: Sendable {
     /// listens there any more) is replaced.
     ///
     /// - Throws: `alreadyExists` when somebody listens there, or a file that is no socket is in the way.
-    package init(_ address: SocketAddress, mode: UInt32 = 0o600, group: UInt32? = nil, on loop: EventLoop) throws {
+    package init(_ address: SocketAddress, mode: UInt32 = 0o600, group: UInt32? = nil, on loop: EventLoop)
+        throws
+    {
         socket = try Self.open(address, mode: mode, group: group)
         let number = socket.rawValue
         if case .unix(let path) = address {
@@ -94,7 +96,9 @@ package final class Listener: Sendable {
         readiness.end()
         shutdown(socket.rawValue, Int32(SHUT_RDWR))
         guard case .unix(let path) = address, let file else { return }
-        guard let now = try? Files.status(path), now.device == file.device, now.inode == file.inode else { return }
+        guard let now = try? Files.status(path), now.device == file.device, now.inode == file.inode else {
+            return
+        }
         unsafe unlink(path)
     }
 
@@ -111,7 +115,9 @@ package final class Listener: Sendable {
             guard try attempting(attempt, { () throws(Errno) in try Files.status(path) }).isSocket else {
                 throw BerthError(.alreadyExists, "\(attempt): a file that is no socket is in the way")
             }
-            guard isStale(address) else { throw BerthError(.alreadyExists, "\(attempt): somebody listens there") }
+            guard isStale(address) else {
+                throw BerthError(.alreadyExists, "\(attempt): somebody listens there")
+            }
             unsafe unlink(path)
             try attempting(attempt) { () throws(Errno) in try address.bind(socket.rawValue) }
         }

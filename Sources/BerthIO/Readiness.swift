@@ -42,11 +42,13 @@ package final class Readiness: EventHandler {
     /// - Throws: `cancelled` when the task is or `end` was called.
     package func next() async throws {
         try await withTaskCancellationHandler {
-            try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+            try await withCheckedThrowingContinuation {
+                (continuation: CheckedContinuation<Void, any Error>) in
                 let answer = state.withLock { state -> Result<Void, any Error>? in
                     if state.isCancelled { return .failure(CancellationError()) }
                     if state.waiter != nil {
-                        return .failure(BerthError(.failedPrecondition, "wait for readiness: another wait is under way"))
+                        return .failure(
+                            BerthError(.failedPrecondition, "wait for readiness: another wait is under way"))
                     }
                     if !state.events.isDisjoint(with: Self.interesting) {
                         state.events = []
@@ -68,7 +70,9 @@ package final class Readiness: EventHandler {
         if let token = state.withLock({ state in
             defer { state.token = nil }
             return state.token
-        }) { loop.forget(token, descriptor) }
+        }) {
+            loop.forget(token, descriptor)
+        }
         cancel()
     }
 
@@ -101,7 +105,9 @@ extension EventLoop {
     }
 
     /// As `connect`, for those who read and write by themselves.
-    package func connectDescriptor(_ address: SocketAddress, patience: Duration = .seconds(10)) async throws -> OwnedFD {
+    package func connectDescriptor(_ address: SocketAddress, patience: Duration = .seconds(10)) async throws
+        -> OwnedFD
+    {
         let attempt = "connect to '\(address)'"
         let deadline = ContinuousClock.now + patience
         while true {
@@ -118,7 +124,8 @@ extension EventLoop {
                 case .resourceTemporarilyUnavailable where ContinuousClock.now < deadline:
                     try await Task.sleep(for: .milliseconds(5))
                 case .resourceTemporarilyUnavailable:
-                    throw BerthError(.deadlineExceeded, "\(attempt): the listener takes nobody for \(patience)")
+                    throw BerthError(
+                        .deadlineExceeded, "\(attempt): the listener takes nobody for \(patience)")
                 default: throw BerthError(error, attempt)
                 }
             }

@@ -35,13 +35,17 @@ package enum SocketAddress: Sendable, Hashable, CustomStringConvertible {
     /// Binds a socket here.
     func bind(_ socket: Int32) throws(Errno) {
         // SAFETY: the address is valid during the call and `size` bytes long.
-        try unsafe with { (address, size) throws(Errno) in _ = try check(unsafe Glibc.bind(socket, address, size)) }
+        try unsafe with { (address, size) throws(Errno) in
+            _ = try check(unsafe Glibc.bind(socket, address, size))
+        }
     }
 
     /// Connects a socket to here, once.
     func connect(_ socket: Int32) throws(Errno) {
         // SAFETY: as above.
-        try unsafe with { (address, size) throws(Errno) in _ = try retrying { unsafe Glibc.connect(socket, address, size) } }
+        try unsafe with { (address, size) throws(Errno) in
+            _ = try retrying { unsafe Glibc.connect(socket, address, size) }
+        }
     }
 
     private func with(_ body: (UnsafePointer<sockaddr>, socklen_t) throws(Errno) -> Void) throws(Errno) {

@@ -55,7 +55,9 @@ package final class Stream: Sendable {
         var bytes: [UInt8] = []
         while bytes.count < count {
             let part = try await read(max: count - bytes.count)
-            if part.isEmpty { throw BerthError(.unavailable, "read \(count) bytes: the stream ended after \(bytes.count)") }
+            if part.isEmpty {
+                throw BerthError(.unavailable, "read \(count) bytes: the stream ended after \(bytes.count)")
+            }
             if bytes.isEmpty { bytes = part } else { bytes += part }
         }
         return bytes
@@ -224,7 +226,8 @@ final class StreamCore: EventHandler {
                 if rest.isEmpty { return nil }
             }
             guard state.writers.count < Stream.maxWaitingWriters else {
-                throw BerthError(.resourceExhausted, "write a stream: \(state.writers.count) writers wait already")
+                throw BerthError(
+                    .resourceExhausted, "write a stream: \(state.writers.count) writers wait already")
             }
             let ticket = state.nextTicket
             state.nextTicket += 1
@@ -234,7 +237,10 @@ final class StreamCore: EventHandler {
         }
     }
 
-    func wait(toWrite rest: ArraySlice<UInt8>, _ ticket: UInt64, _ continuation: CheckedContinuation<Void, any Error>) {
+    func wait(
+        toWrite rest: ArraySlice<UInt8>, _ ticket: UInt64,
+        _ continuation: CheckedContinuation<Void, any Error>
+    ) {
         let wake = state.withLock { state -> [@Sendable () -> Void] in
             guard let index = state.writers.firstIndex(where: { $0.ticket == ticket }) else {
                 return [{ continuation.resume(throwing: Self.closed) }]
@@ -294,7 +300,9 @@ final class StreamCore: EventHandler {
         var failure: Errno?
         let bytes = unsafe [UInt8](unsafeUninitializedCapacity: max) { buffer, count in
             // SAFETY: the buffer has room for `max` bytes; `count` is set to those written.
-            do throws(Errno) { count = try retrying { unsafe Glibc.read(descriptor, buffer.baseAddress, max) } } catch {
+            do throws(Errno) {
+                count = try retrying { unsafe Glibc.read(descriptor, buffer.baseAddress, max) }
+            } catch {
                 failure = error
             }
         }
@@ -310,7 +318,9 @@ final class StreamCore: EventHandler {
         while !rest.isEmpty {
             do throws(Errno) {
                 // SAFETY: the buffer is as long as its count says. SIGPIPE is ignored by every process of ours.
-                let count = try retrying { unsafe rest.withUnsafeBytes { unsafe Glibc.write(descriptor, $0.baseAddress, $0.count) } }
+                let count = try retrying {
+                    unsafe rest.withUnsafeBytes { unsafe Glibc.write(descriptor, $0.baseAddress, $0.count) }
+                }
                 rest = rest.dropFirst(count)
             } catch {
                 if error == .resourceTemporarilyUnavailable { return }

@@ -20,7 +20,9 @@ struct TimerQueue {
     var entries: Int { heap.count }
 
     /// Adds a timer; whether it is the next to fire.
-    mutating func add(_ deadline: ContinuousClock.Instant, _ job: @escaping @Sendable () -> Void) -> (TimerID, Bool) {
+    mutating func add(_ deadline: ContinuousClock.Instant, _ job: @escaping @Sendable () -> Void) -> (
+        TimerID, Bool
+    ) {
         last += 1
         jobs[last] = job
         heap.append(Entry(deadline: deadline, number: last))

@@ -1,9 +1,10 @@
 import BerthBase
-@testable import BerthIO
 import BerthSystem
 import Glibc
 import SystemPackage
 import Testing
+
+@testable import BerthIO
 
 @Suite struct EventLoopTests {
     @Test(.timeLimit(.minutes(1))) func `jobs run in order on the loop's thread`() async throws {
@@ -17,7 +18,9 @@ import Testing
         #expect(!loop.isCurrent)
     }
 
-    @Test(.timeLimit(.minutes(1))) func `timers fire in the order of their deadlines, cancelled ones never`() async throws {
+    @Test(.timeLimit(.minutes(1))) func `timers fire in the order of their deadlines, cancelled ones never`()
+        async throws
+    {
         let world = try World()
         let (loop, order) = (world.loop, Shared<[Int]>([]))
         let now = ContinuousClock.now

@@ -68,7 +68,9 @@ import Testing
         var waiting: [Stream] = []
         var seen: BerthError.Code?
         for _ in 0...Int(Listener.backlog) + 2 where seen == nil {
-            seen = await code { waiting.append(try await world.loop.connect(world.socket, patience: .milliseconds(50))) }
+            seen = await code {
+                waiting.append(try await world.loop.connect(world.socket, patience: .milliseconds(50)))
+            }
         }
         #expect(seen == .deadlineExceeded)
         listener.close()

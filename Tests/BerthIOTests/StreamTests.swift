@@ -19,7 +19,9 @@ import Testing
         #expect(client.peer == PeerIdentity(pid: getpid(), uid: getuid(), gid: getgid()))
     }
 
-    @Test(.timeLimit(.minutes(1))) func `messages of many writers stay whole while the reader is slow`() async throws {
+    @Test(.timeLimit(.minutes(1))) func `messages of many writers stay whole while the reader is slow`()
+        async throws
+    {
         let world = try World()
         let (client, server) = try await world.pair()
         let size = 300_000
