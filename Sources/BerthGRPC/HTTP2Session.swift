@@ -137,11 +137,6 @@ struct HeaderField {
         unsafe String(cString: nghttp2_strerror(code))
     }
 
-    /// The library's version, for `--version`.
-    package static var libraryVersion: String {
-        // SAFETY: a structure and a string that are constants of the library.
-        unsafe nghttp2_version(0).map { unsafe String(cString: $0.pointee.version_str) } ?? "unknown"
-    }
 
     // MARK: bytes
 

@@ -87,8 +87,8 @@ struct RequestHead {
         let key = unsafe String(decoding: name, as: UTF8.self)
         guard key.hasSuffix("-bin") else { return metadata.append((key, unsafe Array(value))) }
         // Several values may be joined by commas.
-        for unsafepart in unsafe value.split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false) {
-            guard let bytes = Base64.decode(unsafe String(decoding: part, as: UTF8.self).trimmed) else {
+        for part in unsafe String(decoding: value, as: UTF8.self).split(separator: ",", omittingEmptySubsequences: false) {
+            guard let bytes = Base64.decode(String(part).trimmed) else {
                 return fail(.internal, "malformed base64 in metadata '\(key)'", http: "400")
             }
             metadata.append((key, bytes))

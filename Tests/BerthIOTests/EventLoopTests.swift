@@ -58,15 +58,19 @@ import Testing
     @Test(.timeLimit(.minutes(1))) func `the end of a process is awaited by its pidfd`() async throws {
         let world = try World()
         var pid: pid_t = 0
-        var arguments: [UnsafeMutablePointer<CChar>?] = [strdup("sleep"), strdup("0.05"), nil]
+        var arguments: [UnsafeMutablePointer<CChar>?] = [strdup("sleep"), strdup("60"), nil]
         defer { for argument in arguments { free(argument) } }
         #expect(posix_spawn(&pid, "/bin/sleep", nil, nil, &arguments, nil) == 0)
         let pidfd = try PidFD.open(pid)
-        let cancelled = Task { [number = pidfd.rawValue] in try await world.loop.exited(number) }
+        let loop = world.loop
+        let cancelled = Task { [number = pidfd.rawValue] in try await loop.exited(number) }
         cancelled.cancel()
         #expect(await code { try await cancelled.value } == .cancelled)
-        try await world.loop.exited(pidfd.rawValue)
-        #expect(try PidFD.reap(pidfd.rawValue) == .exited(0))
+        let ended = Task { [number = pidfd.rawValue] in try await loop.exited(number) }
+        try await Task.sleep(for: .milliseconds(10))
+        try PidFD.signal(pidfd.rawValue, SIGKILL)
+        try await ended.value
+        #expect(try PidFD.reap(pidfd.rawValue) == .signaled(SIGKILL, coreDumped: false))
     }
 
     @Test(.timeLimit(.minutes(1))) func `a stopped loop runs nothing more`() async throws {
