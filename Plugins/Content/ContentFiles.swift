@@ -48,7 +48,8 @@ struct ContentFiles: Sendable {
         var failed = false
         let bytes = [UInt8](unsafeUninitializedCapacity: Int(wanted)) { buffer, filled in
             while got < Int(wanted) {
-                let count = pread(descriptor, buffer.baseAddress?.advanced(by: got), Int(wanted) - got, off_t(offset) + got)
+                let count = pread(
+                    descriptor, buffer.baseAddress?.advanced(by: got), Int(wanted) - got, off_t(offset) + got)
                 if count < 0 { failed = true }
                 if count <= 0 { break }
                 got += count

@@ -38,9 +38,11 @@ package actor DirectorySnapshotter: Snapshotter {
         let folder = SnapshotFolder(root: root)
         let boot = bootID
         let (found, id) = try await Blocking.run {
-            let id = try boot ?? attempting("read the boot ID") { () throws(Errno) in
-                try Files.text("/proc/sys/kernel/random/boot_id")
-            }
+            let id =
+                try boot
+                ?? attempting("read the boot ID") { () throws(Errno) in
+                    try Files.text("/proc/sys/kernel/random/boot_id")
+                }
             var found = try folder.load(logger)
             try DirectorySnapshotter.checkAfterBoot(id, &found, folder, logger)
             return (found, id)
@@ -163,7 +165,9 @@ package actor DirectorySnapshotter: Snapshotter {
             guard record.info.kind == .active else {
                 throw BerthError(.failedPrecondition, "commit snapshot '\(key)' as '\(name)': it is not active")
             }
-            guard !name.rawValue.isEmpty else { throw BerthError(.invalidArgument, "commit snapshot '\(key)': no name") }
+            guard !name.rawValue.isEmpty else {
+                throw BerthError(.invalidArgument, "commit snapshot '\(key)': no name")
+            }
             guard records[name] == nil, pending[name] == nil else {
                 throw BerthError(.alreadyExists, "commit snapshot '\(key)' as '\(name)': that exists")
             }
@@ -263,11 +267,13 @@ extension DirectorySnapshotter {
     package func makeDurable(_ name: SnapshotKey) async throws {
         if case .durable = try await durability(of: name) { return }
         unflushed.insert(name)
-        let flush = nextFlush ?? Task { [runningFlush] in
-            // While one flush runs, all that ask wait for one next flush together.
-            _ = await runningFlush?.result
-            try await self.flush()
-        }
+        let flush =
+            nextFlush
+            ?? Task { [runningFlush] in
+                // While one flush runs, all that ask wait for one next flush together.
+                _ = await runningFlush?.result
+                try await self.flush()
+            }
         nextFlush = flush
         try await flush.value
     }

@@ -23,7 +23,9 @@ struct SnapshotFolder: Sendable {
         for name in ["", "/snapshots", "/trash", "/quarantine"] { try makeDirectory(root + name, 0o700) }
         var found = Found()
         for place in ["snapshots", "trash", "quarantine"] {
-            let names = try attempting("list '\(root)/\(place)'") { () throws(Errno) in try Files.names(in: "\(root)/\(place)") }
+            let names = try attempting("list '\(root)/\(place)'") { () throws(Errno) in
+                try Files.names(in: "\(root)/\(place)")
+            }
             for sequence in names.compactMap({ Int($0) }) { found.nextSequence = max(found.nextSequence, sequence + 1) }
             guard place == "snapshots" else { continue }
             for sequence in names.compactMap({ Int($0) }).sorted() {
@@ -47,9 +49,11 @@ struct SnapshotFolder: Sendable {
         do {
             return try SnapshotRecord(sequence: sequence, decoding: bytes)
         } catch {
-            logger.error("a snapshot's record cannot be read: moved to quarantine", metadata: [
-                "snapshot": "\(sequence)", "error": "\(error)",
-            ])
+            logger.error(
+                "a snapshot's record cannot be read: moved to quarantine",
+                metadata: [
+                    "snapshot": "\(sequence)", "error": "\(error)",
+                ])
             try move(sequence, to: "quarantine")
             return nil
         }
@@ -60,9 +64,11 @@ struct SnapshotFolder: Sendable {
         while let orphan = found.records.values.first(where: { record in
             record.info.parent.map { found.records[$0] == nil } ?? false
         }) {
-            logger.error("a snapshot's parent is missing: moved to quarantine", metadata: [
-                "snapshot": "\(orphan.info.key)", "parent": "\(orphan.info.parent?.rawValue ?? "")",
-            ])
+            logger.error(
+                "a snapshot's parent is missing: moved to quarantine",
+                metadata: [
+                    "snapshot": "\(orphan.info.key)", "parent": "\(orphan.info.parent?.rawValue ?? "")",
+                ])
             found.records[orphan.info.key] = nil
             try move(orphan.sequence, to: "quarantine")
         }
@@ -104,7 +110,9 @@ struct SnapshotFolder: Sendable {
     /// Deletes what is in the trash.
     func emptyTrash() throws {
         let names = try attempting("list '\(root)/trash'") { () throws(Errno) in try Files.names(in: root + "/trash") }
-        let trash = try attempting("open '\(root)/trash'") { () throws(Errno) in try Files.open(root + "/trash", O_RDONLY | O_DIRECTORY) }
+        let trash = try attempting("open '\(root)/trash'") { () throws(Errno) in
+            try Files.open(root + "/trash", O_RDONLY | O_DIRECTORY)
+        }
         for name in names {
             try attempting("delete '\(root)/trash/\(name)'") { () throws(Errno) in
                 try TreeRemoval.remove(name, in: trash.rawValue)

@@ -50,7 +50,9 @@ final class GzipDecompressor: Decompressor {
     }
 
     /// Inflates until the input or the member ends; returns how much input was used.
-    private func inflate(_ input: UnsafeRawBufferPointer, _ output: (UnsafeRawBufferPointer) throws -> Void) throws -> Int {
+    private func inflate(_ input: UnsafeRawBufferPointer, _ output: (UnsafeRawBufferPointer) throws -> Void) throws
+        -> Int
+    {
         let count = min(input.count, Int(Int32.max))
         state.pointee.next_in = UnsafeMutablePointer(mutating: input.baseAddress?.assumingMemoryBound(to: UInt8.self))
         state.pointee.avail_in = UInt32(count)

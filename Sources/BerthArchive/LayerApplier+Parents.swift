@@ -74,7 +74,9 @@ extension LayerApplier {
         }
         let below = try lowerStatus(wanted)
         if let below {
-            try attempt("set the owner above") { () throws(Errno) in try check(fchown(made.fd, below.st_uid, below.st_gid)) }
+            try attempt("set the owner above") { () throws(Errno) in
+                try check(fchown(made.fd, below.st_uid, below.st_gid))
+            }
             try attempt("set the mode above") { () throws(Errno) in try check(fchmod(made.fd, below.st_mode & 0o7777)) }
         } else if above.setsGroup {
             try attempt("set the owner above") { () throws(Errno) in try check(fchown(made.fd, 0, 0)) }
@@ -126,7 +128,8 @@ extension LayerApplier {
         // Other names of this form are aufs' own bookkeeping.
         if marker.starts(with: Self.whiteoutPrefix) { return }
         guard !marker.isEmpty, !marker.elementsEqual(".".utf8), !marker.elementsEqual("..".utf8) else {
-            throw BerthError(.invalidArgument, "unpack a layer: whiteout '\(path.text)' names nothing that can be hidden")
+            throw BerthError(
+                .invalidArgument, "unpack a layer: whiteout '\(path.text)' names nothing that can be hidden")
         }
         let hidden = path.sibling(marker)
         let name = hidden.leafName

@@ -104,10 +104,14 @@ struct LayerApplier: TarConsumer {
             close(fd)
             file = -1
         }
-        if entry.segments != nil { try attempt("extend") { () throws(Errno) in try check(ftruncate(fd, Int(entry.size))) } }
+        if entry.segments != nil {
+            try attempt("extend") { () throws(Errno) in try check(ftruncate(fd, Int(entry.size))) }
+        }
         try setOwner(fd)
         try setAttributes(fd)
-        if entry.mode & 0o7000 != 0 { try attempt("set the mode of") { () throws(Errno) in try check(fchmod(fd, entry.mode)) } }
+        if entry.mode & 0o7000 != 0 {
+            try attempt("set the mode of") { () throws(Errno) in try check(fchmod(fd, entry.mode)) }
+        }
         var times = self.times
         try attempt("set the times of") { () throws(Errno) in try check(futimens(fd, &times)) }
         try manifest?.add(entry, path, checksum: entry.segments == nil ? checksum.value : nil)
@@ -117,9 +121,10 @@ struct LayerApplier: TarConsumer {
     mutating func finish() throws {
         for (path, time) in directoryTimes {
             // A directory that was replaced meanwhile has no time to set.
-            guard let directory = try? Files.open(
-                String(decoding: path.isRoot ? [46] : path.bytes, as: UTF8.self), below: cache.root.fd,
-                O_RDONLY | O_DIRECTORY, resolve: [.inRoot, .noSymlinks, .noMagicLinks])
+            guard
+                let directory = try? Files.open(
+                    String(decoding: path.isRoot ? [46] : path.bytes, as: UTF8.self), below: cache.root.fd,
+                    O_RDONLY | O_DIRECTORY, resolve: [.inRoot, .noSymlinks, .noMagicLinks])
             else { continue }
             var times = Self.timespecs(time, time)
             futimens(directory.rawValue, &times)
@@ -173,7 +178,9 @@ extension LayerApplier {
         let name = path.leafName
         var opaque = false
         if mkdirat(parent.fd, name, entry.mode & 0o777) != 0 {
-            guard errno == EEXIST else { throw BerthError(Errno(rawValue: errno), "unpack a layer: make '\(path.text)'") }
+            guard errno == EEXIST else {
+                throw BerthError(Errno(rawValue: errno), "unpack a layer: make '\(path.text)'")
+            }
             let status = try attempt("look at") { () throws(Errno) in try self.status(of: name, in: parent.fd) }
             if status.st_mode & S_IFMT != S_IFDIR {
                 // A directory in the place of a whiteout hides what the layers below have there.
@@ -221,7 +228,8 @@ extension LayerApplier {
 
     private func missing(_ target: LayerPath) -> BerthError {
         BerthError(
-            .invalidArgument, "unpack a layer: hard link '\(path.text)' to '\(target.text)', which the layer does not have")
+            .invalidArgument,
+            "unpack a layer: hard link '\(path.text)' to '\(target.text)', which the layer does not have")
     }
 
     private mutating func makeSpecial() throws {
@@ -229,7 +237,8 @@ extension LayerApplier {
         switch entry.kind {
         case .symlink:
             guard !entry.linkName.isEmpty, entry.linkName.count <= LayerPath.maxLength else {
-                throw BerthError(.invalidArgument, "unpack a layer: link '\(path.text)' has an empty or too long target")
+                throw BerthError(
+                    .invalidArgument, "unpack a layer: link '\(path.text)' has an empty or too long target")
             }
             let target = entry.linkName.map { CChar(bitPattern: $0) } + [0]
             _ = try making { symlinkat(target, directory, name) }

@@ -62,7 +62,9 @@ final class ManifestWriter {
     func finish() throws {
         try flush()
         let end = "end \(lines) \(String(checksum.value, radix: 16))\n"
-        try attempting("write a layer's manifest") { () throws(Errno) in try Files.write(Array(end.utf8), to: file.rawValue) }
+        try attempting("write a layer's manifest") { () throws(Errno) in
+            try Files.write(Array(end.utf8), to: file.rawValue)
+        }
     }
 
     private static func escape(_ bytes: [UInt8], into out: inout [UInt8]) {
@@ -155,7 +157,9 @@ package enum LayerManifest {
         func matches(below root: Int32, _ buffer: inout [UInt8]) -> Bool {
             let name = String(decoding: path.isEmpty ? [46] : path, as: UTF8.self)
             let flags = kind == UInt8(ascii: "f") ? O_RDONLY | O_NOFOLLOW : Files.pathOnly | O_NOFOLLOW
-            guard let file = try? Files.open(name, below: root, flags, resolve: [.inRoot, .noMagicLinks]) else { return false }
+            guard let file = try? Files.open(name, below: root, flags, resolve: [.inRoot, .noMagicLinks]) else {
+                return false
+            }
             var status = stat()
             guard fstat(file.rawValue, &status) == 0 else { return false }
             let type = status.st_mode & S_IFMT

@@ -31,7 +31,9 @@ struct LayerPath: Hashable {
             leafStart = bytes.count
             bytes.append(contentsOf: component)
         }
-        guard bytes.count <= Self.maxLength, depth <= Self.maxDepth else { throw Self.refused(name, "is too long or too deep") }
+        guard bytes.count <= Self.maxLength, depth <= Self.maxDepth else {
+            throw Self.refused(name, "is too long or too deep")
+        }
     }
 
     private static func refused(_ name: [UInt8], _ why: String) -> BerthError {
@@ -64,8 +66,9 @@ struct LayerPath: Hashable {
 
     /// Whether this is `other` or lies below it.
     func isWithin(_ other: LayerPath) -> Bool {
-        other.isRoot || (bytes.starts(with: other.bytes)
-            && (bytes.count == other.bytes.count || bytes[other.bytes.count] == UInt8(ascii: "/")))
+        other.isRoot
+            || (bytes.starts(with: other.bytes)
+                && (bytes.count == other.bytes.count || bytes[other.bytes.count] == UInt8(ascii: "/")))
     }
 
     /// The path for messages.

@@ -6,7 +6,9 @@ enum SparseMap {
     /// The map of format 0.1: `offset,length,offset,length`.
     static func parse(commas value: [UInt8]) throws -> [TarEntry.Segment] {
         let parts = value.split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false)
-        guard parts.count.isMultiple(of: 2), parts.count <= 2 * maxRuns else { throw wrong("has an odd number of fields") }
+        guard parts.count.isMultiple(of: 2), parts.count <= 2 * maxRuns else {
+            throw wrong("has an odd number of fields")
+        }
         let numbers = try parts.map { try PAXRecords.number(Array($0), "GNU.sparse.map") }
         return stride(from: 0, to: numbers.count, by: 2).map {
             TarEntry.Segment(offset: numbers[$0], length: numbers[$0 + 1])

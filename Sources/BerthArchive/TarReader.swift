@@ -170,7 +170,8 @@ extension TarReader {
         default:
             throw BerthError(
                 .unimplemented,
-                "read tar: member '\(String(decoding: name.prefix(200), as: UTF8.self))' has unknown type \(header.type)")
+                "read tar: member '\(String(decoding: name.prefix(200), as: UTF8.self))' has unknown type \(header.type)"
+            )
         }
     }
 
@@ -220,7 +221,9 @@ extension TarReader {
     }
 
     private mutating func body(_ rest: inout Slice<UnsafeRawBufferPointer>, _ consumer: inout some TarConsumer) throws {
-        while segment < segments.count, segmentDone == segments[segment].length { (segment, segmentDone) = (segment + 1, 0) }
+        while segment < segments.count, segmentDone == segments[segment].length {
+            (segment, segmentDone) = (segment + 1, 0)
+        }
         guard segment < segments.count else { throw TarHeader.wrong("more data than the sparse map says") }
         let run = segments[segment]
         let count = Int(min(run.length - segmentDone, Int64(rest.count)))
@@ -247,7 +250,9 @@ extension TarReader {
     private mutating func sparseExtension(_ consumer: inout some TarConsumer) throws {
         let (runs, more) = try TarHeader(extension: takeBlock()).sparseRuns(from: 0, count: 21, extended: 504)
         segments += runs
-        guard segments.count <= SparseMap.maxRuns else { throw SparseMap.wrong("has more than \(SparseMap.maxRuns) runs") }
+        guard segments.count <= SparseMap.maxRuns else {
+            throw SparseMap.wrong("has more than \(SparseMap.maxRuns) runs")
+        }
         if !more { try begin(&consumer) }
     }
 
@@ -278,7 +283,9 @@ extension TarReader {
         payload += takeBlock()
         guard stored >= 0, payload.count <= Self.maxMetadata else { throw SparseMap.wrong("is too long") }
         // Parsed when all its lines are there: parsing at each block would cost the square of its length.
-        guard mapLines >= (try SparseMap.lineCount(payload)), let map = try SparseMap.parse(lines: payload) else { return }
+        guard mapLines >= (try SparseMap.lineCount(payload)), let map = try SparseMap.parse(lines: payload) else {
+            return
+        }
         guard map.length == payload.count else { throw SparseMap.wrong("ends in an odd place") }
         segments = map.runs
         payload = []

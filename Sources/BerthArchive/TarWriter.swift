@@ -21,7 +21,9 @@ package struct TarWriter {
         for (key, number) in [("uid", entry.uid), ("gid", entry.gid)] where number > 0o7777777 {
             records.append((key, Array(String(number).utf8)))
         }
-        for attribute in entry.attributes { records.append(("SCHILY.xattr." + String(decoding: attribute.name, as: UTF8.self), attribute.value)) }
+        for attribute in entry.attributes {
+            records.append(("SCHILY.xattr." + String(decoding: attribute.name, as: UTF8.self), attribute.value))
+        }
         if !records.isEmpty { raw("x", name: Array("PaxHeaders/x".utf8), payload: Self.encode(records)) }
         header(entry, size: data.count)
         pad(data)

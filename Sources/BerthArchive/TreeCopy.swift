@@ -17,8 +17,12 @@ package struct TreeCopy {
 
     /// Copies the contents and the attributes of `source` into the existing, empty directory `target`.
     package static func copy(_ source: String, to target: String) throws {
-        let from = try attempting("copy '\(source)'") { () throws(Errno) in try Files.open(source, O_RDONLY | O_DIRECTORY) }
-        let to = try attempting("copy to '\(target)'") { () throws(Errno) in try Files.open(target, O_RDONLY | O_DIRECTORY) }
+        let from = try attempting("copy '\(source)'") { () throws(Errno) in
+            try Files.open(source, O_RDONLY | O_DIRECTORY)
+        }
+        let to = try attempting("copy to '\(target)'") { () throws(Errno) in
+            try Files.open(target, O_RDONLY | O_DIRECTORY)
+        }
         var copy = TreeCopy(root: to.rawValue)
         try attempting("copy '\(source)' to '\(target)'") { () throws(Errno) in
             try copy.directory(from.rawValue, to.rawValue, [], depth: 0)
@@ -38,7 +42,8 @@ package struct TreeCopy {
         try finish(to, from: from, status)
     }
 
-    private mutating func member(_ name: [CChar], _ from: Int32, _ to: Int32, _ path: [CChar], depth: Int) throws(Errno) {
+    private mutating func member(_ name: [CChar], _ from: Int32, _ to: Int32, _ path: [CChar], depth: Int) throws(Errno)
+    {
         var status = stat()
         try check(fstatat(from, name, &status, AT_SYMLINK_NOFOLLOW))
         let inode = Inode(device: status.st_dev, number: status.st_ino)
@@ -62,7 +67,8 @@ package struct TreeCopy {
 
     private func file(_ name: [CChar], _ from: Int32, _ to: Int32, _ status: stat) throws(Errno) {
         let source = OwnedFD(try retrying { openat(from, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC) })
-        let target = OwnedFD(try retrying { openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600) })
+        let target = OwnedFD(
+            try retrying { openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600) })
         let copied = berth_copy_data(target.rawValue, source.rawValue)
         if copied < 0 { throw Errno(rawValue: -copied) }
         try finish(target.rawValue, from: source.rawValue, status)
@@ -99,7 +105,9 @@ package struct TreeCopy {
 package enum TreeUsage {
     /// Inodes and allocated bytes of a directory and everything below it; hard links count once. Blocks.
     package static func measure(_ path: String) throws -> (inodes: Int64, bytes: Int64) {
-        let root = try attempting("measure '\(path)'") { () throws(Errno) in try Files.open(path, O_RDONLY | O_DIRECTORY) }
+        let root = try attempting("measure '\(path)'") { () throws(Errno) in
+            try Files.open(path, O_RDONLY | O_DIRECTORY)
+        }
         var seen: Set<UInt> = []
         var (inodes, bytes): (Int64, Int64) = (0, 0)
         func add(_ status: stat) {
@@ -128,7 +136,9 @@ package enum TreeUsage {
 
     /// Flushes the file system that holds a path. Blocks.
     package static func flushFileSystem(of path: String) throws {
-        let directory = try attempting("flush '\(path)'") { () throws(Errno) in try Files.open(path, O_RDONLY | O_DIRECTORY) }
+        let directory = try attempting("flush '\(path)'") { () throws(Errno) in
+            try Files.open(path, O_RDONLY | O_DIRECTORY)
+        }
         let result = berth_sync_file_system(directory.rawValue)
         if result < 0 { throw BerthError(Errno(rawValue: -result), "flush the file system of '\(path)'") }
     }

@@ -25,9 +25,10 @@ package enum UnpackHelper {
             return tell(.object(["result": result.json])) ? 0 : 1
         } catch {
             let wrong = BerthError.wrapping(error)
-            _ = tell(.object([
-                "code": .number(String(wrong.code.rawValue)), "message": .string(wrong.description),
-            ]))
+            _ = tell(
+                .object([
+                    "code": .number(String(wrong.code.rawValue)), "message": .string(wrong.description),
+                ]))
             return 1
         }
     }
@@ -47,7 +48,8 @@ package enum UnpackHelper {
         let target = try open(directory: request.target)
         try confine(target.rawValue)
         let root = try open(directory: "/")
-        let applier = try LayerApplier(root: root.rawValue, form: request.whiteouts, lowers: lowers.descriptors, manifest: manifest)
+        let applier = try LayerApplier(
+            root: root.rawValue, form: request.whiteouts, lowers: lowers.descriptors, manifest: manifest)
         var told: Int64 = 0
         let pipeline = LayerPipeline(
             compression: request.compression, hashesInput: request.hashesInput, maxSize: request.maxSize
@@ -102,7 +104,8 @@ package enum UnpackHelper {
         let applier = try LayerApplier(
             root: target.rawValue, form: request.whiteouts, lowers: lowers.descriptors, manifest: manifest)
         let pipeline = LayerPipeline(
-            compression: request.compression, hashesInput: request.hashesInput, maxSize: request.maxSize, progress: { _ in })
+            compression: request.compression, hashesInput: request.hashesInput, maxSize: request.maxSize,
+            progress: { _ in })
         let result = try pipeline.run(from: input, into: applier)
         try check(result, request)
         return result
@@ -117,9 +120,10 @@ private final class LowerDirectories {
         var opened: [Int32] = []
         do {
             for path in paths {
-                opened.append(try attempting("unpack a layer: open '\(path)'") { () throws(Errno) in
-                    try Files.directory(path).release()
-                })
+                opened.append(
+                    try attempting("unpack a layer: open '\(path)'") { () throws(Errno) in
+                        try Files.directory(path).release()
+                    })
             }
         } catch {
             for descriptor in opened { close(descriptor) }

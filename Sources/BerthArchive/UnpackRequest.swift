@@ -43,7 +43,8 @@ package struct UnpackRequest: Sendable {
     /// - Throws: `unimplemented` for mounts that must be performed to be written to.
     package init(_ compression: Compression, mounts: [Mount], rebasing: Bool = false) throws {
         guard mounts.count == 1, let mount = mounts.first, mount.target.isEmpty else {
-            throw BerthError(.unimplemented, "unpack a layer into \(mounts.count) mounts: only one can be unpacked into")
+            throw BerthError(
+                .unimplemented, "unpack a layer into \(mounts.count) mounts: only one can be unpacked into")
         }
         func option(_ name: String) -> String? {
             mount.options.first { $0.hasPrefix(name + "=") }.map { String($0.dropFirst(name.count + 1)) }
@@ -56,7 +57,8 @@ package struct UnpackRequest: Sendable {
             let lowers = option("lowerdir")?.split(separator: ":").map(String.init) ?? []
             self.init(compression, into: upper, whiteouts: .overlay, lowers: lowers)
         default:
-            throw BerthError(.unimplemented, "unpack a layer into a mount of type '\(mount.type)': it cannot be written to")
+            throw BerthError(
+                .unimplemented, "unpack a layer into a mount of type '\(mount.type)': it cannot be written to")
         }
         // Beside the layer's directory, where the snapshotter looks for it after a power cut.
         if let slash = target.lastIndex(of: "/"), slash != target.startIndex {
@@ -68,7 +70,8 @@ package struct UnpackRequest: Sendable {
         .object([
             "compression": .string(compression.rawValue), "target": .string(target),
             "whiteouts": .string(whiteouts.rawValue), "lowers": .array(lowers.map { .string($0) }),
-            "manifest": manifest.map { .string($0) } ?? .null, "diffID": diffID.map { .string($0.description) } ?? .null,
+            "manifest": manifest.map { .string($0) } ?? .null,
+            "diffID": diffID.map { .string($0.description) } ?? .null,
             "hashesInput": .bool(hashesInput), "maxSize": .number(String(maxSize)),
         ])
     }
@@ -116,7 +119,9 @@ package struct UnpackResult: Sendable, Hashable {
     }
 
     init(_ json: JSONValue) throws {
-        guard let diffID = json["diffID"]?.string else { throw BerthError(.internal, "read an unpack result: no diffID") }
+        guard let diffID = json["diffID"]?.string else {
+            throw BerthError(.internal, "read an unpack result: no diffID")
+        }
         try self.init(diffID: Digest(diffID))
         blobDigest = try json["blobDigest"]?.string.map { try Digest($0) }
         blobSize = json["blobSize"]?.integer ?? 0

@@ -115,7 +115,9 @@ struct JSONParser {
             case UInt8(ascii: "\""):
                 // Nearly every string has no escape: its bytes are taken where they are.
                 let rest = bytes[start..<at - 1]
-                let whole = text.isEmpty ? String(validating: rest, as: UTF8.self) : String(validating: text + rest, as: UTF8.self)
+                let whole =
+                    text.isEmpty
+                    ? String(validating: rest, as: UTF8.self) : String(validating: text + rest, as: UTF8.self)
                 guard let whole else { throw wrong("not UTF-8") }
                 return whole
             case UInt8(ascii: "\\"):

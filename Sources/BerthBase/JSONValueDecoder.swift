@@ -136,7 +136,8 @@ private struct ArrayDecoder: UnkeyedDecodingContainer {
         let path = codingPath + [ItemKey(intValue: currentIndex)]
         guard !isAtEnd else {
             throw DecodingError.valueNotFound(
-                type, DecodingError.Context(codingPath: path, debugDescription: "the array has only \(items.count) items"))
+                type,
+                DecodingError.Context(codingPath: path, debugDescription: "the array has only \(items.count) items"))
         }
         return ValueDecoder(value: items[currentIndex], codingPath: path)
     }

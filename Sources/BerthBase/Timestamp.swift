@@ -16,7 +16,9 @@ public struct Timestamp: Hashable, Sendable, Comparable, Codable {
     }
 
     /// The whole seconds, rounded down.
-    public var seconds: Int64 { nanoseconds >= 0 ? nanoseconds / 1_000_000_000 : (nanoseconds - 999_999_999) / 1_000_000_000 }
+    public var seconds: Int64 {
+        nanoseconds >= 0 ? nanoseconds / 1_000_000_000 : (nanoseconds - 999_999_999) / 1_000_000_000
+    }
     /// The nanoseconds within the second, 0 to 999 999 999.
     public var subsecond: Int32 { Int32(nanoseconds - seconds * 1_000_000_000) }
 

@@ -25,7 +25,9 @@ extension SnapshotterConformance {
             try expect(results.allSatisfy { $0 == nil || $0 == .alreadyExists }, "the others get alreadyExists")
         },
         Case("of many that commit under one name, one succeeds") { world in
-            for index in 0..<16 { _ = try await world.snapshotter.prepare(SnapshotKey("a\(index)"), parent: nil, labels: [:]) }
+            for index in 0..<16 {
+                _ = try await world.snapshotter.prepare(SnapshotKey("a\(index)"), parent: nil, labels: [:])
+            }
             let results = await all(16) { index in
                 try await world.snapshotter.commit("n", from: SnapshotKey("a\(index)"), parent: nil, labels: [:])
             }
@@ -47,7 +49,8 @@ extension SnapshotterConformance {
                     if index == 3 {
                         try await world.snapshotter.remove(base)
                     } else {
-                        _ = try await world.snapshotter.prepare(SnapshotKey("c\(round)-\(index)"), parent: base, labels: [:])
+                        _ = try await world.snapshotter.prepare(
+                            SnapshotKey("c\(round)-\(index)"), parent: base, labels: [:])
                     }
                 }
                 _ = results

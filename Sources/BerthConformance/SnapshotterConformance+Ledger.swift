@@ -22,8 +22,12 @@ extension SnapshotterConformance {
             try await expect(.notFound, "usage") { try await snapshotter.usage(of: "x") }
             try await expect(.notFound, "mounts") { try await snapshotter.mounts(of: "x") }
             try await expect(.notFound, "remove") { try await snapshotter.remove("x") }
-            try await expect(.notFound, "commit") { try await snapshotter.commit("n", from: "x", parent: nil, labels: [:]) }
-            try await expect(.notFound, "prepare on it") { try await snapshotter.prepare("a", parent: "x", labels: [:]) }
+            try await expect(.notFound, "commit") {
+                try await snapshotter.commit("n", from: "x", parent: nil, labels: [:])
+            }
+            try await expect(.notFound, "prepare on it") {
+                try await snapshotter.prepare("a", parent: "x", labels: [:])
+            }
             try await expect(.notFound, "view of it") { try await snapshotter.view("a", parent: "x", labels: [:]) }
             try await expect(.notFound, "makeDurable") { try await snapshotter.makeDurable("x") }
             try await expect(.notFound, "durability") { try await snapshotter.durability(of: "x") }
@@ -35,8 +39,12 @@ extension SnapshotterConformance {
             _ = try await snapshotter.prepare("a", parent: nil, labels: [:])
             _ = try await snapshotter.view("v", parent: "base", labels: [:])
             for key: SnapshotKey in ["a", "v", "base"] {
-                try await expect(.alreadyExists, "prepare '\(key)'") { try await snapshotter.prepare(key, parent: nil, labels: [:]) }
-                try await expect(.alreadyExists, "view '\(key)'") { try await snapshotter.view(key, parent: "base", labels: [:]) }
+                try await expect(.alreadyExists, "prepare '\(key)'") {
+                    try await snapshotter.prepare(key, parent: nil, labels: [:])
+                }
+                try await expect(.alreadyExists, "view '\(key)'") {
+                    try await snapshotter.view(key, parent: "base", labels: [:])
+                }
                 try await expect(.alreadyExists, "commit as '\(key)'") {
                     try await snapshotter.commit(key, from: "a", parent: nil, labels: [:])
                 }
@@ -79,7 +87,9 @@ extension SnapshotterConformance {
             try expect(try await snapshotter.mounts(of: "a") == prepared, "mounts(of:) answers as prepare did")
             let viewed = try await snapshotter.view("v", parent: "two", labels: [:])
             try expect(try await snapshotter.mounts(of: "v") == viewed, "mounts(of:) answers as view did")
-            try await expect(.failedPrecondition, "mounts of a committed one") { try await snapshotter.mounts(of: "two") }
+            try await expect(.failedPrecondition, "mounts of a committed one") {
+                try await snapshotter.mounts(of: "two")
+            }
         },
     ]
 
@@ -155,7 +165,8 @@ extension SnapshotterConformance {
             try await world.layer("base")
             try await snapshotter.cleanup()
             try await snapshotter.cleanup()
-            try expect(try await snapshotter.list().map(\.key) == ["base"], "a name can be used again, and cleanup spares it")
+            try expect(
+                try await snapshotter.list().map(\.key) == ["base"], "a name can be used again, and cleanup spares it")
         },
         Case("a committed snapshot becomes durable once, others are refused") { world in
             let snapshotter = world.snapshotter
@@ -168,7 +179,9 @@ extension SnapshotterConformance {
             try await snapshotter.makeDurable("n")
             try expect(try await snapshotter.durability(of: "n") == .durable, "it is durable after makeDurable")
             _ = try await snapshotter.prepare("a", parent: "n", labels: [:])
-            try await expect(.failedPrecondition, "durability of an active one") { try await snapshotter.durability(of: "a") }
+            try await expect(.failedPrecondition, "durability of an active one") {
+                try await snapshotter.durability(of: "a")
+            }
         },
     ]
 }

@@ -19,7 +19,8 @@ extension SnapshotterConformance {
                 try mounted.write("new", "top")
             }
             try await world.look(at: "top") { mounted in
-                try expect(mounted.read("changed") == "top" && mounted.read("new") == "top", "the child's files are its own")
+                try expect(
+                    mounted.read("changed") == "top" && mounted.read("new") == "top", "the child's files are its own")
                 try expect(mounted.read("kept") == "base", "the parent's file is there")
             }
             try await world.look(at: "base") { mounted in
@@ -65,7 +66,8 @@ extension SnapshotterConformance {
             try await world.layer("top", on: "base") { _ in }
             try await world.look(at: "top") { mounted in
                 let status = mounted.status(".")
-                try expect(status?.uid == 1234 && status.map { $0.mode & 0o7777 } == 0o1711, "owner and mode are inherited")
+                try expect(
+                    status?.uid == 1234 && status.map { $0.mode & 0o7777 } == 0o1711, "owner and mode are inherited")
             }
         },
         Case("usage is what the snapshot itself takes", needs: .mounts) { world in

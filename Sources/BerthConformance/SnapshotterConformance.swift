@@ -94,7 +94,9 @@ final class SnapshotterWorld: Sendable {
     func reopened() async throws -> any Snapshotter { try await open(directory) }
 
     func close() async {
-        for info in (try? await snapshotter.list()) ?? [] where info.kind != .committed { try? await snapshotter.remove(info.key) }
+        for info in (try? await snapshotter.list()) ?? [] where info.kind != .committed {
+            try? await snapshotter.remove(info.key)
+        }
         try? await snapshotter.cleanup()
         let (path, lane) = (directory, Blocking.ownDisk)
         _ = try? await Blocking.run(on: lane) {

@@ -47,7 +47,9 @@ enum Invocation: Equatable {
     }
 
     private static func value(of option: String, _ rest: inout ArraySlice<String>) throws -> String {
-        guard let value = rest.popFirst() else { throw BerthError(.invalidArgument, "option '\(option)' needs a value") }
+        guard let value = rest.popFirst() else {
+            throw BerthError(.invalidArgument, "option '\(option)' needs a value")
+        }
         return value
     }
 

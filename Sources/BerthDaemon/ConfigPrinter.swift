@@ -53,7 +53,11 @@ struct ConfigPrinter {
             let values = try plugin.defaultConfig()
             for key in plugin.configKeys {
                 text += "# \(sentence(key.summary))\(key.reloads ? " Applied by a reload." : "")\n"
-                if let value = values[key.name] { text += "\(key.name) = \(value.text)\n" } else { text += "# \(key.name) =\n" }
+                if let value = values[key.name] {
+                    text += "\(key.name) = \(value.text)\n"
+                } else {
+                    text += "# \(key.name) =\n"
+                }
             }
         }
         return text
@@ -82,7 +86,9 @@ struct ConfigPrinter {
             format = "\(configuration.log.format.rawValue)"  # \(origin("log", "format"))
 
             """
-        let levels = configuration.log.plugins.sorted { $0.key < $1.key }.map { "\(quoted($0.key)) = \"\($0.value.rawValue)\"" }
+        let levels = configuration.log.plugins.sorted { $0.key < $1.key }.map {
+            "\(quoted($0.key)) = \"\($0.value.rawValue)\""
+        }
         text += "plugins = {\(levels.joined(separator: ", "))}  # \(origin("log", "plugins"))\n"
         for plugin in plugins.sorted(by: { $0.id < $1.id }) where !plugin.configKeys.isEmpty {
             guard configuration.enable.contains(plugin.id.description) else { continue }
@@ -136,7 +142,8 @@ struct ConfigPrinter {
             text += "| Key | Default | Meaning |\n|---|---|---|\n"
             for key in plugin.configKeys {
                 let initial = values[key.name].map { "`\($0.text)`" } ?? "none"
-                text += "| `\(key.name)` | \(initial) | \(sentence(key.summary))\(key.reloads ? " Applied by a reload." : "") |\n"
+                text +=
+                    "| `\(key.name)` | \(initial) | \(sentence(key.summary))\(key.reloads ? " Applied by a reload." : "") |\n"
             }
         }
         return text

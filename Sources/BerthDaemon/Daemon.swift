@@ -30,7 +30,9 @@ public enum Daemon {
         }
     }
 
-    private static func answer(_ invocation: Invocation, _ options: Invocation.Options, _ plugins: [Plugin]) throws -> Int32 {
+    private static func answer(_ invocation: Invocation, _ options: Invocation.Options, _ plugins: [Plugin]) throws
+        -> Int32
+    {
         let printer = ConfigPrinter(plugins: plugins)
         switch invocation {
         case .help: say(Invocation.usage)
@@ -44,7 +46,8 @@ public enum Daemon {
             say("\(configuration.files.joined(separator: ", ")): good, \(configuration.enable.count) plugins")
         case .plugins: try printPlan(try load(options, plugins), plugins)
         case .run:
-            return try DaemonRun(configuration: load(options, plugins), options: options, plugins: plugins).untilStopped()
+            return try DaemonRun(configuration: load(options, plugins), options: options, plugins: plugins)
+                .untilStopped()
         }
         return 0
     }
@@ -57,7 +60,8 @@ public enum Daemon {
         } else if access(defaultConfig, F_OK) == 0 {
             configuration = try Configuration(file: defaultConfig)
         } else {
-            configuration = try Configuration(text: try ConfigPrinter(plugins: plugins).defaults(), file: "built-in default")
+            configuration = try Configuration(
+                text: try ConfigPrinter(plugins: plugins).defaults(), file: "built-in default")
         }
         try configuration.override(root: options.root, state: options.state)
         return configuration
@@ -71,7 +75,8 @@ public enum Daemon {
         for (index, name) in names.enumerated() {
             let id = plan.graph.order[index].id
             let needs = plan.graph.edges[id, default: []].map(\.description).sorted()
-            let users = plan.graph.order.filter { plan.graph.edges[$0.id, default: []].contains(id) }.map(\.id.description)
+            let users = plan.graph.order.filter { plan.graph.edges[$0.id, default: []].contains(id) }.map(
+                \.id.description)
             let place = configuration.enable.contains(name) ? configuration.place(of: name, in: "enable") : nil
             var why = [place.map { "enabled at \($0)" } ?? "always there"]
             if configuration.required.contains(name) { why.append("required") }

@@ -68,7 +68,9 @@ struct DaemonRun: Sendable {
         let (requests, queue) = AsyncStream<Request>.makeStream()
         let watcher = Task { await watch(signals, starting, queue, logger) }
         defer { watcher.cancel() }
-        do { try await starting.value } catch let error as BerthError where error.code == .cancelled && starting.isCancelled {
+        do { try await starting.value } catch let error as BerthError
+            where error.code == .cancelled && starting.isCancelled
+        {
             logger.info("stopped while starting")
             return
         }
@@ -130,14 +132,18 @@ struct DaemonRun: Sendable {
             var changes = try await kernel.reload(plugins, new)
             if new.log.level != log.level { changes.append(Kernel.Change("log.level", applied: true)) }
             if new.log.plugins != log.plugins { changes.append(Kernel.Change("log.plugins", applied: true)) }
-            if new.log.format != configuration.log.format { changes.append(Kernel.Change("log.format", applied: false)) }
+            if new.log.format != configuration.log.format {
+                changes.append(Kernel.Change("log.format", applied: false))
+            }
             levels.replace(with: new.log)
             log = new.log
             for change in changes {
                 guard let refusal = change.refusal else { continue }
                 logger.error("plugin refused a new value", metadata: ["key": "\(change.key)", "error": "\(refusal)"])
             }
-            func keys(_ applied: Bool) -> String { changes.filter { $0.applied == applied }.map(\.key).joined(separator: ", ") }
+            func keys(_ applied: Bool) -> String {
+                changes.filter { $0.applied == applied }.map(\.key).joined(separator: ", ")
+            }
             logger.notice(
                 "configuration read again", metadata: ["applied": "\(keys(true))", "needs_restart": "\(keys(false))"])
         } catch {

@@ -44,7 +44,8 @@ struct LineLogHandler: LogHandler {
             return isPlain ? "\(key)=\(escaped(text))" : "\(key)=\"\(escaped(text))\""
         }
         let level = "\(event.level)".uppercased()
-        return ([Timestamp.now().rfc3339, level, escaped("\(event.message)", quotes: false)] + fields).joined(separator: " ")
+        return ([Timestamp.now().rfc3339, level, escaped("\(event.message)", quotes: false)] + fields).joined(
+            separator: " ")
     }
 
     /// A line break or another control character in a value must not look like a line of ours.

@@ -19,14 +19,18 @@ enum ServiceManager {
         let bytes = Array(state.utf8)
         withUnsafePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { target in
-                _ = bytes.withUnsafeBytes { sendto(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL), target, length) }
+                _ = bytes.withUnsafeBytes {
+                    sendto(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL), target, length)
+                }
             }
         }
     }
 
     /// Sends WATCHDOG=1 at half the interval that the service manager asks for.
     static func watchdog() -> Task<Void, Never>? {
-        guard let value = getenv("WATCHDOG_USEC"), let interval = Int64(String(cString: value)), interval > 0 else { return nil }
+        guard let value = getenv("WATCHDOG_USEC"), let interval = Int64(String(cString: value)), interval > 0 else {
+            return nil
+        }
         if let owner = getenv("WATCHDOG_PID"), Int32(String(cString: owner)) != getpid() { return nil }
         return Task {
             while !Task.isCancelled {

@@ -38,7 +38,9 @@ package struct Configuration: Sendable {
 
     /// Reads a text without imports, for tests and for the built-in default.
     package init(text: String, file: String) throws {
-        do { merged = try TOMLParser.parse(text, file: file) } catch let problem as TOMLProblem { throw TOMLProblems([problem]) }
+        do { merged = try TOMLParser.parse(text, file: file) } catch let problem as TOMLProblem {
+            throw TOMLProblems([problem])
+        }
         files = [file]
         try take(merged, at: SourcePosition(file: file, line: 1, column: 1))
     }
@@ -47,7 +49,9 @@ package struct Configuration: Sendable {
     package mutating func override(root: String?, state: String?) throws {
         for (key, path) in [("root", root), ("state", state)] {
             guard let path else { continue }
-            guard path.hasPrefix("/") else { throw OverrideProblem(description: "--\(key) must be an absolute path, not '\(path)'") }
+            guard path.hasPrefix("/") else {
+                throw OverrideProblem(description: "--\(key) must be an absolute path, not '\(path)'")
+            }
             overrides.insert(key)
         }
         self.root = root.map { FilePath($0) } ?? self.root
@@ -78,7 +82,8 @@ extension Configuration {
         case nil: problems.append(TOMLProblem(start, "'version = \(Self.version)' is missing"))
         case let node? where node.integer == Self.version: break
         case let node?:
-            problems.append(TOMLProblem(node.position, "version \(node.text) is not known; this berthd reads \(Self.version)"))
+            problems.append(
+                TOMLProblem(node.position, "version \(node.text) is not known; this berthd reads \(Self.version)"))
         }
         root = Self.folder("root", table, root, &problems)
         state = Self.folder("state", table, state, &problems)
@@ -138,7 +143,8 @@ extension Configuration {
         for service in services.keys {
             guard let inner = services[service] else { continue }
             guard let names = inner.table else {
-                problems.append(TOMLProblem(inner.position, "'plugin.\(service)' must be a table of plugins, not \(inner.kind)"))
+                problems.append(
+                    TOMLProblem(inner.position, "'plugin.\(service)' must be a table of plugins, not \(inner.kind)"))
                 continue
             }
             for name in names.keys { plugins["\(service).\(name)"] = names[name] }

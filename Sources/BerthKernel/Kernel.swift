@@ -135,7 +135,8 @@ package actor Kernel {
                 board.set(runtime.id, .stopping)
                 let left = max(.milliseconds(10), end - .now)
                 let late = await runtime.stop(within: min(patience.stop, left))
-                board.set(runtime.id, late.isEmpty ? .stopped : .failed("did not stop: \(late.joined(separator: ", "))"))
+                board.set(
+                    runtime.id, late.isEmpty ? .stopped : .failed("did not stop: \(late.joined(separator: ", "))"))
             }
         }.value
     }

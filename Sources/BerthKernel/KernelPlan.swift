@@ -18,7 +18,8 @@ package struct KernelPlan: Sendable {
         let kernel = Plugin("registry", provides: .kernel, config: NoConfig.self) { _ in StatusBoard() }
         var graph: PluginGraph?
         do {
-            graph = try PluginGraph(plugins: plugins + [kernel], enabled: configuration.enable + [kernel.id.description])
+            graph = try PluginGraph(
+                plugins: plugins + [kernel], enabled: configuration.enable + [kernel.id.description])
         } catch let found as PluginGraph.Problems {
             problems += found.all.map { problem in
                 (problem.plugin.flatMap { configuration.place(of: $0, in: "enable") }, problem.message)

@@ -28,7 +28,8 @@ package struct PluginGraph: Sendable {
             if !seen.insert(name).inserted {
                 problems.append(Problem(plugin: name, message: "plugin '\(name)' is enabled twice"))
             } else if known[name] == nil {
-                problems.append(Problem(plugin: name, message: "there is no plugin '\(name)'\(suggestion(name, known.keys))"))
+                problems.append(
+                    Problem(plugin: name, message: "there is no plugin '\(name)'\(suggestion(name, known.keys))"))
             }
         }
         let chosen = seen.compactMap { known[$0] }.sorted { $0.id < $1.id }
@@ -46,7 +47,8 @@ package struct PluginGraph: Sendable {
         let (order, cycles) = Self.sort(chosen, edges)
         for cycle in cycles {
             let path = cycle.map(\.description).joined(separator: " → ")
-            problems.append(Problem(plugin: cycle.first?.description, message: "plugins need each other in a circle: \(path)"))
+            problems.append(
+                Problem(plugin: cycle.first?.description, message: "plugins need each other in a circle: \(path)"))
         }
         guard problems.isEmpty else { throw Problems(all: problems) }
         self.order = order
@@ -62,11 +64,15 @@ package struct PluginGraph: Sendable {
         var users: [String: [ObjectIdentifier: Set<PluginID>]] = [:]
         for plugin in plugins {
             users[plugin.id.service, default: [:]][plugin.interface, default: []].insert(plugin.id)
-            for need in plugin.needs { users[need.service, default: [:]][need.interface, default: []].insert(plugin.id) }
+            for need in plugin.needs {
+                users[need.service, default: [:]][need.interface, default: []].insert(plugin.id)
+            }
         }
         return users.filter { $0.value.count > 1 }.sorted { $0.key < $1.key }.map { name, kinds in
             let groups = kinds.values.map { $0.sorted().map { "'\($0)'" }.joined(separator: ", ") }.sorted()
-            return Problem(message: "service key '\(name)' names two interfaces: one of \(groups.joined(separator: ", another of "))")
+            return Problem(
+                message:
+                    "service key '\(name)' names two interfaces: one of \(groups.joined(separator: ", another of "))")
         }
     }
 
@@ -105,7 +111,9 @@ package struct PluginGraph: Sendable {
     }
 
     /// Follows needs that are not met until one comes a second time; every plugin here has one.
-    private static func cycle(from start: PluginID, _ edges: [PluginID: [PluginID]], _ done: Set<PluginID>) -> [PluginID] {
+    private static func cycle(from start: PluginID, _ edges: [PluginID: [PluginID]], _ done: Set<PluginID>)
+        -> [PluginID]
+    {
         var path: [PluginID] = []
         var next: PluginID? = start
         while let id = next {

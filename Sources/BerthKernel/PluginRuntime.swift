@@ -126,7 +126,9 @@ final class PluginRuntime: PluginLifecycle {
             late += await unfinished([(step.label, task)], until: end)
         }
         if !late.isEmpty {
-            logger.error("plugin did not stop in time", metadata: ["left": "\(late.joined(separator: ", "))", "deadline": "\(deadline)"])
+            logger.error(
+                "plugin did not stop in time",
+                metadata: ["left": "\(late.joined(separator: ", "))", "deadline": "\(deadline)"])
         }
         return late
     }

@@ -25,7 +25,8 @@ package enum PrivateFolder {
         guard info.st_uid == geteuid() else {
             throw BerthError(
                 .failedPrecondition,
-                "directory '\(path)' belongs to user \(info.st_uid), who could change what is in it; give it to user \(geteuid())")
+                "directory '\(path)' belongs to user \(info.st_uid), who could change what is in it; give it to user \(geteuid())"
+            )
         }
         if info.st_mode & 0o7777 != mode_t(mode), chmod(path.string, mode_t(mode)) != 0 {
             throw failure("correct the mode of '\(path)'")
@@ -33,7 +34,8 @@ package enum PrivateFolder {
     }
 
     private static func failure(_ what: String) -> BerthError {
-        let code: BerthError.Code = errno == ENOSPC ? .resourceExhausted : errno == EACCES ? .permissionDenied : .internal
+        let code: BerthError.Code =
+            errno == ENOSPC ? .resourceExhausted : errno == EACCES ? .permissionDenied : .internal
         return BerthError(code, "\(what): \(String(cString: strerror(errno)))")
     }
 }

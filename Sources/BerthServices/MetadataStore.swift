@@ -81,7 +81,8 @@ public protocol MetadataWriter: MetadataReader {
     /// - Throws: `alreadyExists`; `notFound` for the parent.
     func createSnapshot(
         _ key: SnapshotKey, parent: SnapshotKey?, of snapshotter: String, labels: [String: String],
-        in namespace: NamespaceID) throws -> SnapshotRecord
+        in namespace: NamespaceID
+    ) throws -> SnapshotRecord
     /// Replaces labels, or renames on commit (`key` → `record.key`).
     /// - Throws: `notFound`; `alreadyExists`.
     func updateSnapshot(_ key: SnapshotKey, with record: SnapshotRecord, in namespace: NamespaceID) throws

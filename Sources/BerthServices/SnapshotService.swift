@@ -40,7 +40,8 @@ public struct SnapshotTarget: Sendable {
     /// The lease that holds a new snapshot, if any.
     public var lease: LeaseID?
     /// Makes a target.
-    public init(_ snapshotter: String, in namespace: NamespaceID, labels: [String: String] = [:], lease: LeaseID? = nil) {
+    public init(_ snapshotter: String, in namespace: NamespaceID, labels: [String: String] = [:], lease: LeaseID? = nil)
+    {
         self.snapshotter = snapshotter
         self.namespace = namespace
         self.labels = labels

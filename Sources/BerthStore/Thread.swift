@@ -16,12 +16,14 @@ struct Thread {
         var id = pthread_t()
         // SAFETY: the box is retained here and released once by the thread.
         let argument = unsafe Unmanaged.passRetained(Start(self)).toOpaque()
-        let code = unsafe pthread_create(&id, nil, { argument in
-            guard let argument = unsafe argument else { return nil }
-            let start = unsafe Unmanaged<Start>.fromOpaque(argument).takeRetainedValue()
-            start.thread.body()
-            return nil
-        }, argument)
+        let code = unsafe pthread_create(
+            &id, nil,
+            { argument in
+                guard let argument = unsafe argument else { return nil }
+                let start = unsafe Unmanaged<Start>.fromOpaque(argument).takeRetainedValue()
+                start.thread.body()
+                return nil
+            }, argument)
         guard code == 0 else { throw BerthError(.resourceExhausted, "make a thread: error \(code)") }
         pthread_detach(id)
     }

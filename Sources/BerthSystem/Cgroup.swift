@@ -53,7 +53,9 @@ package struct Cgroup: Sendable {
 
     /// A v1 cpuset that names no CPU or memory node takes no process: each level copies from the one above.
     private func inheritCpuset() throws(Errno) {
-        guard let root = host.hierarchies.first(where: { $0.controllers.contains("cpuset") })?.mountPoint else { return }
+        guard let root = host.hierarchies.first(where: { $0.controllers.contains("cpuset") })?.mountPoint else {
+            return
+        }
         var above = root
         for part in path.split(separator: "/") {
             let directory = above + "/" + part
@@ -103,7 +105,9 @@ package struct Cgroup: Sendable {
     /// Sends a signal to every process, again while new ones appear; SIGKILL does not return before they are gone or
     /// two seconds have passed.
     package func signalAll(_ signal: Int32) throws(Errno) {
-        if signal == SIGKILL, let unified = host.unified, (try? Files.set(unified + path + "/cgroup.kill", to: "1")) != nil {
+        if signal == SIGKILL, let unified = host.unified,
+            (try? Files.set(unified + path + "/cgroup.kill", to: "1")) != nil
+        {
             return
         }
         var signaled: Set<Int32> = []

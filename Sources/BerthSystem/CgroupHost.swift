@@ -32,7 +32,9 @@ package struct CgroupHost: Sendable {
         }
         var hierarchies: [Hierarchy] = []
         for mount in try mounts() where mount.type == "cgroup" && mount.root == "/" {
-            let controllers = mount.superOptions.filter { !notControllers.contains($0) && !$0.hasPrefix("release_agent") }
+            let controllers = mount.superOptions.filter {
+                !notControllers.contains($0) && !$0.hasPrefix("release_agent")
+            }
             guard mount.mountPoint.hasPrefix("/sys/fs/cgroup/"), !controllers.isEmpty else { continue }
             if hierarchies.contains(where: { $0.controllers == controllers }) { continue }
             hierarchies.append(Hierarchy(controllers: controllers, mountPoint: mount.mountPoint))

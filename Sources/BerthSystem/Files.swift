@@ -63,7 +63,9 @@ package enum Files {
         var part = [UInt8](repeating: 0, count: 16384)
         while true {
             // SAFETY: the buffer is as long as its count says.
-            let count = try retrying { unsafe part.withUnsafeMutableBytes { unsafe Glibc.read(file, $0.baseAddress, $0.count) } }
+            let count = try retrying {
+                unsafe part.withUnsafeMutableBytes { unsafe Glibc.read(file, $0.baseAddress, $0.count) }
+            }
             if count == 0 { return all }
             all.append(contentsOf: part[..<count])
             if all.count > limit { throw .fileTooLarge }
@@ -82,7 +84,9 @@ package enum Files {
         var rest = bytes[...]
         while !rest.isEmpty {
             // SAFETY: the buffer is as long as its count says.
-            let count = try retrying { unsafe rest.withUnsafeBytes { unsafe Glibc.write(file, $0.baseAddress, $0.count) } }
+            let count = try retrying {
+                unsafe rest.withUnsafeBytes { unsafe Glibc.write(file, $0.baseAddress, $0.count) }
+            }
             rest = rest.dropFirst(count)
         }
     }
@@ -151,7 +155,9 @@ package enum Files {
     package static func status(_ path: String, at directory: Int32 = AT_FDCWD) throws(Errno) -> FileStatus {
         var status = stat()
         // SAFETY: the structure and the string live through the call.
-        try check(unsafe fstatat(directory, path, &status, AT_SYMLINK_NOFOLLOW | (path.isEmpty ? Int32(BERTH_AT_EMPTY_PATH) : 0)))
+        try check(
+            unsafe fstatat(
+                directory, path, &status, AT_SYMLINK_NOFOLLOW | (path.isEmpty ? Int32(BERTH_AT_EMPTY_PATH) : 0)))
         return FileStatus(status)
     }
 

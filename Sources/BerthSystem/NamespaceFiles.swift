@@ -18,7 +18,8 @@ package enum NamespaceFiles {
             let descriptor = unsafe open(userns, O_RDONLY | O_CLOEXEC)
             guard descriptor >= 0 else { throw failure(errno, "open the user namespace '\(userns)'") }
             defer { close(descriptor) }
-            try hold(userns: descriptor, flags: Int32(berth_new_network), "make a network namespace at '\(path)'") { pid in
+            try hold(userns: descriptor, flags: Int32(berth_new_network), "make a network namespace at '\(path)'") {
+                pid in
                 try check(
                     unsafe berth_bind_file("/proc/\(pid)/ns/net", path), "bind the network namespace on '\(path)'")
             }
@@ -83,7 +84,8 @@ package enum NamespaceFiles {
 
     private static func failure(_ number: Int32, _ what: String) -> BerthError {
         let code: BerthError.Code =
-            number == EEXIST ? .alreadyExists : number == ENOENT ? .notFound : number == EPERM ? .permissionDenied : .internal
+            number == EEXIST
+            ? .alreadyExists : number == ENOENT ? .notFound : number == EPERM ? .permissionDenied : .internal
         return BerthError(code, "\(what): \(unsafe String(cString: strerror(number)))")
     }
 }

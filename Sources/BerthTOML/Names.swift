@@ -5,7 +5,9 @@ package func snakeCase(_ name: String) -> String {
     for (index, character) in all.enumerated() {
         let before = index > 0 ? all[index - 1] : "_"
         let after = index + 1 < all.count ? all[index + 1] : "_"
-        let starts = character.isUppercase && (before.isLowercase || before.isNumber || (before.isUppercase && after.isLowercase))
+        let starts =
+            character.isUppercase
+            && (before.isLowercase || before.isNumber || (before.isUppercase && after.isLowercase))
         if starts && index > 0 { text += "_" }
         text += character.lowercased()
     }

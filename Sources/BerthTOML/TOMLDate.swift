@@ -5,7 +5,9 @@ enum TOMLDate {
         let bytes = Array(text.utf8)
         if bytes.count == 10 { return isDay(bytes[...]) }
         if bytes.count > 2, bytes[2] == UInt8(ascii: ":") { return isTime(bytes[...]) }
-        guard bytes.count > 11, [UInt8(ascii: "T"), UInt8(ascii: "t"), UInt8(ascii: " ")].contains(bytes[10]) else { return false }
+        guard bytes.count > 11, [UInt8(ascii: "T"), UInt8(ascii: "t"), UInt8(ascii: " ")].contains(bytes[10]) else {
+            return false
+        }
         return isDay(bytes[..<10]) && isTime(withoutOffset(bytes[11...]) ?? [])
     }
 
@@ -36,7 +38,9 @@ enum TOMLDate {
     /// The time before `Z` or `+07:00`; nil for an offset that is none.
     private static func withoutOffset(_ text: ArraySlice<UInt8>) -> ArraySlice<UInt8>? {
         if text.last == UInt8(ascii: "Z") || text.last == UInt8(ascii: "z") { return text.dropLast() }
-        guard let sign = text.lastIndex(where: { $0 == UInt8(ascii: "+") || $0 == UInt8(ascii: "-") }) else { return text }
+        guard let sign = text.lastIndex(where: { $0 == UInt8(ascii: "+") || $0 == UInt8(ascii: "-") }) else {
+            return text
+        }
         return isClock(text[(sign + 1)...], parts: 2, limits: [23, 59]) ? text[..<sign] : nil
     }
 

@@ -12,7 +12,9 @@ package enum TOMLDecoder {
         let node = TOMLNode(.table(table), at: position)
         let result = Result { try T(from: NodeDecoder(node: node, path: path, log: log, codingPath: [])) }
         var problems = log.problems
-        if case .failure(let error) = result, !(error is AlreadyLogged) { problems.append(TOMLProblem(wrapping: error, at: position)) }
+        if case .failure(let error) = result, !(error is AlreadyLogged) {
+            problems.append(TOMLProblem(wrapping: error, at: position))
+        }
         guard problems.isEmpty else { throw TOMLProblems(problems.sorted { $0.position < $1.position }) }
         return try result.get()
     }
@@ -72,7 +74,8 @@ struct NodeDecoder: Decoder {
     }
 
     func child(_ node: TOMLNode, _ key: any CodingKey) -> NodeDecoder {
-        let name = key.intValue.map { "\(path)[\($0)]" } ?? (path.isEmpty ? key.stringValue : "\(path).\(key.stringValue)")
+        let name =
+            key.intValue.map { "\(path)[\($0)]" } ?? (path.isEmpty ? key.stringValue : "\(path).\(key.stringValue)")
         return NodeDecoder(node: node, path: name, log: log, codingPath: codingPath + [key])
     }
 
@@ -159,7 +162,8 @@ private struct ItemList: UnkeyedDecodingContainer {
     }
     mutating func decodeNil() -> Bool { false }
     mutating func decode<T: Decodable>(_ type: T.Type) throws -> T { try next().decode(type) }
-    mutating func nestedContainer<Nested: CodingKey>(keyedBy type: Nested.Type) throws -> KeyedDecodingContainer<Nested> {
+    mutating func nestedContainer<Nested: CodingKey>(keyedBy type: Nested.Type) throws -> KeyedDecodingContainer<Nested>
+    {
         try next().container(keyedBy: type)
     }
     mutating func nestedUnkeyedContainer() throws -> any UnkeyedDecodingContainer { try next().unkeyedContainer() }

@@ -106,7 +106,9 @@ private struct KeyedWriter<Key: CodingKey>: KeyedEncodingContainerProtocol {
     }
     func encodeNil(forKey key: Key) throws {}
     func encode(_ value: some Encodable, forKey key: Key) throws { try writer(key).encode(value) }
-    func nestedContainer<Nested: CodingKey>(keyedBy type: Nested.Type, forKey key: Key) -> KeyedEncodingContainer<Nested> {
+    func nestedContainer<Nested: CodingKey>(keyedBy type: Nested.Type, forKey key: Key) -> KeyedEncodingContainer<
+        Nested
+    > {
         writer(key).container(keyedBy: type)
     }
     func nestedUnkeyedContainer(forKey key: Key) -> any UnkeyedEncodingContainer { writer(key).unkeyedContainer() }
@@ -143,16 +145,20 @@ extension TOMLNode {
         case .date(let text): text
         case .array(let items): "[" + items.map(\.text).joined(separator: ", ") + "]"
         case .table(let table):
-            "{" + table.keys.compactMap { key in table[key].map { "\(Self.key(key)) = \($0.text)" } }.joined(separator: ", ") + "}"
+            "{"
+                + table.keys.compactMap { key in table[key].map { "\(Self.key(key)) = \($0.text)" } }.joined(
+                    separator: ", ") + "}"
         }
     }
 
     /// A key, quoted where it must be.
     package static func key(_ name: String) -> String {
-        let bare = !name.isEmpty && name.utf8.allSatisfy { byte in
-            (0x30...0x39).contains(byte) || (0x41...0x5a).contains(byte) || (0x61...0x7a).contains(byte)
-                || byte == 0x5f || byte == 0x2d
-        }
+        let bare =
+            !name.isEmpty
+            && name.utf8.allSatisfy { byte in
+                (0x30...0x39).contains(byte) || (0x41...0x5a).contains(byte) || (0x61...0x7a).contains(byte)
+                    || byte == 0x5f || byte == 0x2d
+            }
         return bare ? name : quoted(name)
     }
 

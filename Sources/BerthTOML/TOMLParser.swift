@@ -59,7 +59,8 @@ package struct TOMLParser {
         fresh.origin = isArray ? .arrayItem : .header
         switch table[key]?.value {
         case nil:
-            table[key] = TOMLNode(isArray ? .array([TOMLNode(.table(fresh), at: position)]) : .table(fresh), at: position)
+            table[key] = TOMLNode(
+                isArray ? .array([TOMLNode(.table(fresh), at: position)]) : .table(fresh), at: position)
         case .array(let items)? where isArray && items.last?.table?.origin == .arrayItem:
             let first = table[key]?.position ?? position
             table[key] = TOMLNode(.array(items + [TOMLNode(.table(fresh), at: position)]), at: first)

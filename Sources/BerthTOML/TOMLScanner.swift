@@ -11,7 +11,9 @@ struct TOMLScanner {
         var all = Array(text.unicodeScalars)
         // A byte order mark says nothing about UTF-8.
         if all.first == "\u{FEFF}" { all.removeFirst() }
-        characters = all.indices.filter { all[$0] != "\r" || $0 + 1 == all.count || all[$0 + 1] != "\n" }.map { all[$0] }
+        characters = all.indices.filter { all[$0] != "\r" || $0 + 1 == all.count || all[$0 + 1] != "\n" }.map {
+            all[$0]
+        }
         self.file = file
     }
 
@@ -116,7 +118,8 @@ struct TOMLScanner {
         return try body(until: quote, literal: quote == "'", lines: false, start: start)
     }
 
-    private mutating func body(until quote: String, literal: Bool, lines: Bool, start: SourcePosition) throws -> String {
+    private mutating func body(until quote: String, literal: Bool, lines: Bool, start: SourcePosition) throws -> String
+    {
         var text = String.UnicodeScalarView()
         while let next = peek {
             if take(quote) {

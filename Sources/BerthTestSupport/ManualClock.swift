@@ -41,7 +41,11 @@ package final class ManualClock: Clock {
                     return false
                 }
                 guard isOver else { return }
-                if Task.isCancelled { continuation.resume(throwing: CancellationError()) } else { continuation.resume() }
+                if Task.isCancelled {
+                    continuation.resume(throwing: CancellationError())
+                } else {
+                    continuation.resume()
+                }
             }
         } onCancel: {
             let sleeper = state.withLock { state -> Sleeper? in

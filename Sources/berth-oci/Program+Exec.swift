@@ -47,7 +47,9 @@ extension Program {
         if let profile = arguments.value("apparmor") { process.apparmorProfile = profile }
         if let label = arguments.value("process-label") { process.selinuxLabel = label }
         if let text = arguments.value("user") { try setUser(text, of: &process) }
-        let groups = try arguments.all("additional-gids").map { text throws(BerthError) in try id(text, "additional-gids") }
+        let groups = try arguments.all("additional-gids").map { text throws(BerthError) in
+            try id(text, "additional-gids")
+        }
         if !groups.isEmpty {
             var user = process.user ?? OCIUser()
             user.additionalGids = (user.additionalGids ?? []) + groups

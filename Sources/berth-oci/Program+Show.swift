@@ -56,7 +56,9 @@ extension Program {
         let widths = (0..<6).map { column in rows.map { $0[column].count }.max() ?? 0 }
         return rows.map { row in
             var line = ""
-            for (cell, width) in zip(row, widths) { line += cell + String(repeating: " ", count: width - cell.count + 3) }
+            for (cell, width) in zip(row, widths) {
+                line += cell + String(repeating: " ", count: width - cell.count + 3)
+            }
             while line.last == " " { line.removeLast() }
             return line + "\n"
         }.joined()

@@ -84,7 +84,9 @@ struct Program {
 
     /// Appends one line to the log file that callers like containerd read.
     func log(_ level: String, _ message: String) {
-        guard let logPath, let file = try? Files.open(logPath, O_WRONLY | O_CREAT | O_APPEND, mode: 0o644) else { return }
+        guard let logPath, let file = try? Files.open(logPath, O_WRONLY | O_CREAT | O_APPEND, mode: 0o644) else {
+            return
+        }
         let time = Clock.now()
         let line =
             logsJSON

@@ -57,7 +57,9 @@ func age(of moment: Google_Protobuf_Timestamp) -> String {
 func write(_ bytes: [UInt8], to descriptor: Int32) {
     var sent = 0
     while sent < bytes.count {
-        let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress?.advanced(by: sent), $0.count - sent) }
+        let count = bytes.withUnsafeBytes {
+            Glibc.write(descriptor, $0.baseAddress?.advanced(by: sent), $0.count - sent)
+        }
         if count <= 0 { return }
         sent += count
     }

@@ -27,7 +27,8 @@ import Testing
 
     @Test func `a check tells every problem on a line of its own and exits with 1`() async throws {
         try world.configure(
-            ["content.locl", "metadata.sqlite"], required: ["server.grpc"], more: "[plugin.network.cni]\ntimeout_seconds = 'x'")
+            ["content.locl", "metadata.sqlite"], required: ["server.grpc"],
+            more: "[plugin.network.cni]\ntimeout_seconds = 'x'")
         var result = try await world.run("config", "check", "--config", world.config)
         #expect(result.status == 1)
         #expect(result.output == "")
@@ -62,7 +63,9 @@ import Testing
         let result = try await world.run("config", "print", "--config", world.config, "--state", "/tmp/other")
         let lines = result.output.split(separator: "\n").map(String.init)
         #expect(result.status == 0)
-        #expect(lines.contains("root = \"\(world.folder.path)/root\"  # config.toml:2") || lines.contains("root = \"root\"  # config.toml:2"))
+        #expect(
+            lines.contains("root = \"\(world.folder.path)/root\"  # config.toml:2")
+                || lines.contains("root = \"root\"  # config.toml:2"))
         #expect(lines.contains("state = \"/tmp/other\"  # command line"))
         #expect(lines.contains("level = \"debug\"  # config.toml:7"))
         #expect(lines.contains("format = \"text\"  # default"))
@@ -76,9 +79,11 @@ import Testing
             World.plugins + ["network.cni"], required: ["content.local"],
             more: "[log.plugins]\n\"content.local\" = \"debug\"\n[plugin.network.cni]\nbin_dirs = [\"/x\", \"/y\"]")
         func values(_ text: String) -> [String] {
-            text.split(separator: "\n").map { $0.split(separator: "  # ")[0] }.filter { !$0.hasPrefix("#") }.map(String.init)
+            text.split(separator: "\n").map { $0.split(separator: "  # ")[0] }.filter { !$0.hasPrefix("#") }.map(
+                String.init)
         }
-        let program = try Program(Build.program("berthd"), ["config", "print", "--config", world.config], in: world.folder)
+        let program = try Program(
+            Build.program("berthd"), ["config", "print", "--config", world.config], in: world.folder)
         #expect(try await program.end() == 0)
         let copy = try world.folder.write("copy.toml", program.output)
         let again = try Program(Build.program("berthd"), ["config", "print", "--config", copy], in: world.folder)
@@ -104,7 +109,10 @@ import Testing
     @Test func `the version names the libraries`() async throws {
         let result = try await world.run("--version")
         let lines = result.output.split(separator: "\n").map { $0.split(separator: " ") }
-        #expect(lines.map { String($0[0]) } == ["berthd", "libnghttp2", "libsqlite3", "libseccomp", "libcap", "libcurl", "OpenSSL"])
+        #expect(
+            lines.map { String($0[0]) } == [
+                "berthd", "libnghttp2", "libsqlite3", "libseccomp", "libcap", "libcurl", "OpenSSL",
+            ])
         for line in lines {
             let numbers = line.last.map { $0.split(separator: ".").filter { Int($0) != nil } } ?? []
             #expect(line.count == 2 && numbers.count >= 2, "\(line)")

@@ -15,7 +15,10 @@ import Testing
         #expect(line.contains(" pid=\(daemon.pid) plugins=6/6 root=\(world.folder.path)/root version="))
         daemon.signal(SIGTERM)
         #expect(try await daemon.end() == 0)
-        #expect(daemon.lines.suffix(2).map { $0.split(separator: " ").dropFirst(2).joined(separator: " ") } == ["stopping signal=SIGTERM", "stopped"])
+        #expect(
+            daemon.lines.suffix(2).map { $0.split(separator: " ").dropFirst(2).joined(separator: " ") } == [
+                "stopping signal=SIGTERM", "stopped",
+            ])
     }
 
     @Test func `SIGINT stops it too`() async throws {
@@ -32,11 +35,15 @@ import Testing
         _ = try await first.line(with: "berthd runs")
         let second = try world.start()
         #expect(try await second.end() == 1)
-        #expect(second.errors.contains("another berthd, process \(first.pid), uses the root '\(world.folder.path)/root'; stop it"))
+        #expect(
+            second.errors.contains(
+                "another berthd, process \(first.pid), uses the root '\(world.folder.path)/root'; stop it"))
         let other = try Program(
-            Build.program("berthd"), ["--config", world.config, "--root", world.folder.path + "/other"], in: world.folder)
+            Build.program("berthd"), ["--config", world.config, "--root", world.folder.path + "/other"],
+            in: world.folder)
         #expect(try await other.end() == 1)
-        #expect(other.errors.contains("another berthd, process \(first.pid), uses the state '\(world.folder.path)/state'"))
+        #expect(
+            other.errors.contains("another berthd, process \(first.pid), uses the state '\(world.folder.path)/state'"))
         first.signal(SIGKILL)
         #expect(try await first.end() == 128 + SIGKILL)
         let third = try world.start()
@@ -81,13 +88,16 @@ import Testing
         #expect(try await daemon.end() == 1)
         #expect(
             daemon.lines.last?.hasSuffix(
-                "ERROR berthd cannot run error=\"a required plugin does not run: 'fails.now' is skipped (it always does)\"") == true)
+                "ERROR berthd cannot run error=\"a required plugin does not run: 'fails.now' is skipped (it always does)\""
+            ) == true)
     }
 
     @Test func `SIGTERM while a plugin still starts stops what has started`() async throws {
         try world.configure(["content.local", "slow-start.start"])
         let daemon = try world.start("slow-daemon")
-        for _ in 0..<500 where world.folder.mode("root/slow-start.start") == "none" { try await Task.sleep(for: .milliseconds(10)) }
+        for _ in 0..<500 where world.folder.mode("root/slow-start.start") == "none" {
+            try await Task.sleep(for: .milliseconds(10))
+        }
         daemon.signal(SIGTERM)
         #expect(try await daemon.end() == 0)
         #expect(daemon.errors.contains("stopped while starting"))
@@ -124,9 +134,11 @@ import Testing
     @Test func `the limit on open files is raised to the hard one`() async throws {
         try world.configure()
         let berthd = try Build.program("berthd")
-        let daemon = try Program("/bin/sh", ["-c", "ulimit -Sn 256; exec \(berthd) --config \(world.config)"], in: world.folder)
+        let daemon = try Program(
+            "/bin/sh", ["-c", "ulimit -Sn 256; exec \(berthd) --config \(world.config)"], in: world.folder)
         _ = try await daemon.line(with: "berthd runs")
-        let words = readText("/proc/\(daemon.pid)/limits").split(separator: "\n").first { $0.hasPrefix("Max open files") }?
+        let words =
+            readText("/proc/\(daemon.pid)/limits").split(separator: "\n").first { $0.hasPrefix("Max open files") }?
             .split(separator: " ") ?? []
         #expect(words.count > 4 && words[3] == words[4] && words[3] != "256")
         daemon.signal(SIGTERM)

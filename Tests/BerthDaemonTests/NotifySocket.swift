@@ -27,7 +27,9 @@ final class NotifySocket: Sendable {
         var buffer = [UInt8](repeating: 0, count: 4096)
         for _ in 0..<1000 {
             let count = recv(descriptor, &buffer, buffer.count, Int32(MSG_DONTWAIT))
-            if count > 0 { return String(decoding: buffer[..<count], as: UTF8.self).split(separator: "\n").map(String.init) }
+            if count > 0 {
+                return String(decoding: buffer[..<count], as: UTF8.self).split(separator: "\n").map(String.init)
+            }
             try await Task.sleep(for: .milliseconds(10))
         }
         throw BerthError(.deadlineExceeded, "no message on the notify socket")

@@ -13,7 +13,8 @@ import Testing
         _ = try await daemon.line(with: "berthd runs")
         try world.configure(
             ["slow-stop.stop", "content.local"],
-            more: "[log]\nlevel = \"debug\"\nformat = \"json\"\n[plugin.slow-stop.stop]\nseconds = 1\ncolour = \"blue\"")
+            more: "[log]\nlevel = \"debug\"\nformat = \"json\"\n[plugin.slow-stop.stop]\nseconds = 1\ncolour = \"blue\""
+        )
         daemon.signal(SIGHUP)
         let line = try await daemon.line(with: "configuration read again")
         #expect(

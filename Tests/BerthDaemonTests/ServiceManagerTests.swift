@@ -10,7 +10,8 @@ import Testing
     @Test(arguments: [false, true])
     func `ready, reloading and stopping are told`(_ abstract: Bool) async throws {
         try world.configure()
-        let name = abstract ? "@berth-test-\(getpid())-\(UInt32.random(in: 0...UInt32.max))" : "\(world.folder.path)/notify"
+        let name =
+            abstract ? "@berth-test-\(getpid())-\(UInt32.random(in: 0...UInt32.max))" : "\(world.folder.path)/notify"
         let manager = try NotifySocket(name)
         let daemon = try world.start(environment: ["NOTIFY_SOCKET=\(name)"])
         #expect(try await manager.next() == ["READY=1", "STATUS=6 of 6 plugins run"])

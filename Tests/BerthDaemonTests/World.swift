@@ -7,7 +7,8 @@ enum Build {
     static func program(_ name: String) throws -> String {
         var path = [UInt8](repeating: 0, count: 4096)
         let count = max(0, readlink("/proc/self/exe", &path, path.count))
-        let own = CommandLine.arguments.first { $0.hasSuffix(".xctest") } ?? String(decoding: path[..<count], as: UTF8.self)
+        let own =
+            CommandLine.arguments.first { $0.hasSuffix(".xctest") } ?? String(decoding: path[..<count], as: UTF8.self)
         var folder = own.split(separator: "/", omittingEmptySubsequences: false)
         while !folder.isEmpty {
             folder.removeLast()
@@ -90,7 +91,8 @@ final class Program: Sendable {
     private static let count = Shared(0)
 
     init(
-        _ path: String, _ arguments: [String], in folder: Folder, environment: [String] = [], standardError: Int32? = nil
+        _ path: String, _ arguments: [String], in folder: Folder, environment: [String] = [],
+        standardError: Int32? = nil
     ) throws {
         number = Program.count.withLock {
             $0 += 1
@@ -109,7 +111,8 @@ final class Program: Sendable {
             posix_spawn_file_actions_addopen(&actions, 2, "\(folder.path)/err-\(number)", flags, 0o600)
         }
         var words: [UnsafeMutablePointer<CChar>?] = ([path] + arguments).map { strdup($0) } + [nil]
-        var variables: [UnsafeMutablePointer<CChar>?] = (["PATH=/usr/bin:/bin"] + environment).map { strdup($0) } + [nil]
+        var variables: [UnsafeMutablePointer<CChar>?] =
+            (["PATH=/usr/bin:/bin"] + environment).map { strdup($0) } + [nil]
         defer { for word in words + variables { free(word) } }
         var child: pid_t = 0
         let result = posix_spawn(&child, path, &actions, nil, &words, &variables)
@@ -174,20 +177,22 @@ struct World {
     func configure(_ plugins: [String] = World.plugins, required: [String] = [], more: String = "") throws {
         func list(_ items: [String]) -> String { "[" + items.map { "\"\($0)\"" }.joined(separator: ", ") + "]" }
         try folder.write(
-            "config.toml", """
-                version = 1
-                root = "\(folder.path)/root"
-                state = "\(folder.path)/state"
-                enable = \(list(plugins))
-                required = \(list(required))
-                \(more)
-                """)
+            "config.toml",
+            """
+            version = 1
+            root = "\(folder.path)/root"
+            state = "\(folder.path)/state"
+            enable = \(list(plugins))
+            required = \(list(required))
+            \(more)
+            """)
     }
 
     /// Starts a daemon on the configuration.
     func start(_ name: String = "berthd", environment: [String] = [], standardError: Int32? = nil) throws -> Program {
         try Program(
-            Build.program(name), ["--config", config], in: folder, environment: environment, standardError: standardError)
+            Build.program(name), ["--config", config], in: folder, environment: environment,
+            standardError: standardError)
     }
 
     /// Runs a command to its end.

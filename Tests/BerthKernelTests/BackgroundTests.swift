@@ -62,7 +62,8 @@ import Testing
         try await kernel.start()
         #expect(world.report("dock.a", kernel)?.state == .degraded("half full"))
         turn.yield()
-        #expect(await world.state(of: "dock.a", in: kernel) { $0 == .degraded("late: sank") } == .degraded("late: sank"))
+        #expect(
+            await world.state(of: "dock.a", in: kernel) { $0 == .degraded("late: sank") } == .degraded("late: sank"))
         await kernel.stop()
     }
 

@@ -95,7 +95,8 @@ import Testing
 
     @Test func `imports win over the file, later ones over earlier ones, patterns in the order of names`() throws {
         let main = try folder.write(
-            "main.toml", "version = 1\nimports = ['conf.d/*.toml', 'last.toml']\nroot = '/main'\nstate = '/main-state'\n"
+            "main.toml",
+            "version = 1\nimports = ['conf.d/*.toml', 'last.toml']\nroot = '/main'\nstate = '/main-state'\n"
                 + "enable = ['a.b']\n[plugin.x.y]\none = 1\ntwo = 1\nthree = 1")
         try folder.write("conf.d/10.toml", "root = '/ten'\n[plugin.x.y]\none = 10\ntwo = 10")
         try folder.write("conf.d/20.toml", "root = '/twenty'\nenable = ['c.d']\n[plugin.x.y]\ntwo = 20")
@@ -125,7 +126,8 @@ import Testing
         #expect(fileProblems(main).isEmpty)
         let other = try folder.write("other.toml", "version = 1\nimports = ['none.toml']")
         #expect(fileProblems(other) == ["other.toml:2:12: read 'none.toml': No such file or directory"])
-        #expect(fileProblems(folder.path + "/gone.toml") == ["gone.toml:1:1: read 'gone.toml': No such file or directory"])
+        #expect(
+            fileProblems(folder.path + "/gone.toml") == ["gone.toml:1:1: read 'gone.toml': No such file or directory"])
         #expect(fileProblems(folder.path) == ["\(folder.path):1:1: read '\(folder.path)': Is a directory"])
     }
 

@@ -49,7 +49,8 @@ import Testing
 
     @Test func `a plugin enabled twice, registered twice`() {
         let plugin = world.plugin("north", .harbour)
-        #expect(problems([plugin, plugin], enable: ["harbour.north"]) == ["plugin 'harbour.north' is registered twice"])
+        #expect(
+            problems([plugin, plugin], enable: ["harbour.north"]) == ["plugin 'harbour.north' is registered twice"])
         #expect(
             problems([plugin], enable: ["harbour.north", "harbour.north"])
                 == ["c.toml:2:28: plugin 'harbour.north' is enabled twice"])
@@ -57,7 +58,10 @@ import Testing
 
     @Test func `one of none`() {
         let crane = world.plugin("c", .crane, needs: .one(.dock))
-        #expect(problems([crane], enable: ["crane.c"]) == ["c.toml:2:11: plugin 'crane.c' needs 'dock': no plugin provides it"])
+        #expect(
+            problems([crane], enable: ["crane.c"]) == [
+                "c.toml:2:11: plugin 'crane.c' needs 'dock': no plugin provides it"
+            ])
         #expect(
             problems([crane, world.plugin("b", .dock), world.plugin("a", .dock)], enable: ["crane.c"])
                 == ["c.toml:2:11: plugin 'crane.c' needs 'dock': enable 'dock.a' or 'dock.b'"])
@@ -66,7 +70,8 @@ import Testing
     @Test func `one of several, for one and for optional`() {
         let docks = [world.plugin("b", .dock), world.plugin("a", .dock)]
         let enabled = ["crane.c", "dock.a", "dock.b"]
-        let message = "c.toml:2:11: plugin 'crane.c' needs one 'dock', but 'dock.a' and 'dock.b' are enabled; enable one of them"
+        let message =
+            "c.toml:2:11: plugin 'crane.c' needs one 'dock', but 'dock.a' and 'dock.b' are enabled; enable one of them"
         #expect(problems(docks + [world.plugin("c", .crane, needs: .one(.dock))], enable: enabled) == [message])
         #expect(problems(docks + [world.plugin("c", .crane, needs: .optional(.dock))], enable: enabled) == [message])
         #expect(problems(docks + [world.plugin("c", .crane, needs: .all(.dock))], enable: enabled).isEmpty)
@@ -94,7 +99,9 @@ import Testing
         let plugins = [
             world.plugin("a", .harbour, needs: .all(.harbour)), world.plugin("b", .crane, needs: .one(.dock)),
             world.plugin("c", .dock, needs: .one(.crane)),
-            Plugin("lead", provides: ServiceKey<Int>("anchor"), config: NoConfig.self, requires: .one(.harbour)) { _, _ in 1 },
+            Plugin("lead", provides: ServiceKey<Int>("anchor"), config: NoConfig.self, requires: .one(.harbour)) {
+                _, _ in 1
+            },
         ]
         #expect(
             problems(plugins, enable: ["anchor.lead", "harbour.a", "crane.b", "dock.c"]) == [
@@ -115,13 +122,15 @@ import Testing
             x = 1
             """
         #expect(
-            problems([boat, world.plugin("h", .harbour, needs: .one(.crane))], enable: ["harbour.h", "dock.bot"], more: more) == [
-                "c.toml:2:11: plugin 'harbour.h' needs 'crane': no plugin provides it",
-                "c.toml:2:24: there is no plugin 'dock.bot'; did you mean 'dock.boat'?",
-                "c.toml:4:15: 'log.plugins': there is no plugin 'dock.boot'; did you mean 'dock.boat'?",
-                "c.toml:5:1: plugin 'dock.boat': length must be at least 1",
-                "c.toml:8:1: there is no plugin 'crane.none'",
-            ])
+            problems(
+                [boat, world.plugin("h", .harbour, needs: .one(.crane))], enable: ["harbour.h", "dock.bot"], more: more)
+                == [
+                    "c.toml:2:11: plugin 'harbour.h' needs 'crane': no plugin provides it",
+                    "c.toml:2:24: there is no plugin 'dock.bot'; did you mean 'dock.boat'?",
+                    "c.toml:4:15: 'log.plugins': there is no plugin 'dock.boot'; did you mean 'dock.boat'?",
+                    "c.toml:5:1: plugin 'dock.boat': length must be at least 1",
+                    "c.toml:8:1: there is no plugin 'crane.none'",
+                ])
     }
 
     @Test func `settings of a plugin are decoded strictly, also of one that is not enabled`() {

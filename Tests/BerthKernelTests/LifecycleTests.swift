@@ -8,7 +8,8 @@ import Testing
 
     @Test func `plugins start in order, work, and stop in reverse`() async throws {
         let kernel = try world.kernel([
-            world.plugin("c", .harbour, needs: .one(.crane), .one(.dock)), world.plugin("b", .crane, needs: .one(.dock)),
+            world.plugin("c", .harbour, needs: .one(.crane), .one(.dock)),
+            world.plugin("b", .crane, needs: .one(.dock)),
             world.plugin("a", .dock),
         ])
         try await kernel.start()
@@ -29,10 +30,14 @@ import Testing
         let taker = Plugin(
             "t", provides: .harbour, config: NoConfig.self, requires: .one(.crane), .all(.dock), .optional(.harbour2)
         ) { context, crane, docks, none in
-            diary.note("\(crane.name) \(docks.names) \(docks["b"]?.name ?? "") \(docks["x"]?.name ?? "-") \(none?.name ?? "nil")")
+            diary.note(
+                "\(crane.name) \(docks.names) \(docks["b"]?.name ?? "") \(docks["x"]?.name ?? "-") \(none?.name ?? "nil")"
+            )
             return Boat(name: "t")
         }
-        let kernel = try world.kernel([world.plugin("b", .dock), world.plugin("a", .dock), world.plugin("k", .crane), taker])
+        let kernel = try world.kernel([
+            world.plugin("b", .dock), world.plugin("a", .dock), world.plugin("k", .crane), taker,
+        ])
         try await kernel.start()
         await kernel.stop()
         #expect(diary.all.contains("k [\"a\", \"b\"] b - nil"))
@@ -40,7 +45,8 @@ import Testing
 
     @Test func `a failed plugin blocks those that need it and leaves the rest running`() async throws {
         let kernel = try world.kernel([
-            world.plugin("a", .dock, fails: Failed(description: "no water")), world.plugin("b", .crane, needs: .one(.dock)),
+            world.plugin("a", .dock, fails: Failed(description: "no water")),
+            world.plugin("b", .crane, needs: .one(.dock)),
             world.plugin("c", .harbour, needs: .optional(.dock), .all(.crane)),
             Plugin("d", provides: ServiceKey<Int>("deep"), config: NoConfig.self, requires: .one(.crane)) { _, _ in 1 },
         ])
@@ -51,13 +57,15 @@ import Testing
                 "dock.a failed (no water)", "crane.b blocked (needs 'dock.a', which is failed)",
                 "deep.d blocked (needs 'crane.b', which is blocked)", "harbour.c running", "kernel.registry running",
             ])
-        #expect(world.diary.all == ["start dock.a", "stop dock.a", "start harbour.c"], "what had started of it is undone")
+        #expect(
+            world.diary.all == ["start dock.a", "stop dock.a", "start harbour.c"], "what had started of it is undone")
         await kernel.stop()
     }
 
     @Test func `a skipped plugin is no failure`() async throws {
         let kernel = try world.kernel([
-            world.plugin("a", .dock, fails: PluginSkipped("this host has no sea")), world.plugin("b", .crane, needs: .all(.dock)),
+            world.plugin("a", .dock, fails: PluginSkipped("this host has no sea")),
+            world.plugin("b", .crane, needs: .all(.dock)),
         ])
         try await kernel.start()
         #expect(world.report("dock.a", kernel)?.state == .skipped("this host has no sea"))
@@ -66,12 +74,16 @@ import Testing
     }
 
     @Test(arguments: [
-        (Failed(description: "no water") as any Error, "a required plugin does not run: 'harbour.c' is failed (no water)"),
+        (
+            Failed(description: "no water") as any Error,
+            "a required plugin does not run: 'harbour.c' is failed (no water)"
+        ),
         (PluginSkipped("no sea"), "a required plugin does not run: 'harbour.c' is skipped (no sea)"),
     ])
     func `a required plugin that does not run unwinds all`(_ error: any Error, _ message: String) async throws {
         let kernel = try world.kernel(
-            [world.plugin("a", .dock), world.plugin("c", .harbour, needs: .one(.dock), fails: error)], required: ["harbour.c"])
+            [world.plugin("a", .dock), world.plugin("c", .harbour, needs: .one(.dock), fails: error)],
+            required: ["harbour.c"])
         let thrown = await #expect(throws: BerthError.self) { try await kernel.start() }
         #expect(thrown?.code == .failedPrecondition)
         #expect(thrown?.message == message)
@@ -82,7 +94,8 @@ import Testing
     @Test func `a required plugin that is blocked names what blocks it`() async throws {
         let kernel = try world.kernel(
             [
-                world.plugin("a", .dock, fails: Failed(description: "no water")), world.plugin("b", .crane, needs: .one(.dock)),
+                world.plugin("a", .dock, fails: Failed(description: "no water")),
+                world.plugin("b", .crane, needs: .one(.dock)),
             ], required: ["crane.b"])
         let thrown = await #expect(throws: BerthError.self) { try await kernel.start() }
         #expect(
@@ -97,7 +110,9 @@ import Testing
             try await Task.sleep(for: .seconds(60))
             return dock
         }
-        let kernel = try world.kernel([world.plugin("a", .dock), slow, world.plugin("c", .harbour, needs: .all(.crane))])
+        let kernel = try world.kernel([
+            world.plugin("a", .dock), slow, world.plugin("c", .harbour, needs: .all(.crane)),
+        ])
         let start = Task { try await kernel.start() }
         for await _ in reached { break }
         start.cancel()

@@ -37,7 +37,8 @@ import Testing
                 Kernel.Change("plugin.dock.boat.colours", applied: false),
             ])
         #expect(
-            world.diary.all == ["start with 4", "length 5 colours [\"red\"]"], "a value that needs a restart stays the old one")
+            world.diary.all == ["start with 4", "length 5 colours [\"red\"]"],
+            "a value that needs a restart stays the old one")
     }
 
     @Test func `a default written out is no change, a key taken out is one`() async throws {
@@ -63,7 +64,10 @@ import Testing
         try await kernel.start()
         let longer = try world.configuration(plugins, more: "[plugin.dock.boat]\nlength = 9\nflag = 'x'")
         let flag = Kernel.Change("plugin.dock.boat.flag", applied: false)
-        #expect(Set(try await kernel.reload(plugins, longer)) == [Kernel.Change("plugin.dock.boat.length", applied: true), flag])
+        #expect(
+            Set(try await kernel.reload(plugins, longer)) == [
+                Kernel.Change("plugin.dock.boat.length", applied: true), flag,
+            ])
         #expect(try await kernel.reload(plugins, longer) == [flag])
         await kernel.stop()
     }

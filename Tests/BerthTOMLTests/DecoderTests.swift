@@ -89,7 +89,7 @@ import Testing
         #expect(
             problems(Settings.self, Self.whole.replacing("retry_count", with: "retry-count"))
                 == [
-                    "f.toml:1:1: key 'retry_count' is missing",
+                    "f.toml:1:1: key 'retry_count' is missing"
                 ])
     }
 
@@ -113,9 +113,14 @@ import Testing
 
     @Test func `a wrong kind of value is named`() {
         let text = { (line: String) in Self.whole.replacing("mirrors = [{ host = \"h\", port = 65535 }]", with: line) }
-        let kinds = ["'x'": "a string", "1": "an integer", "1.0": "a float", "true": "a boolean", "1979-05-27": "a date"]
+        let kinds = [
+            "'x'": "a string", "1": "an integer", "1.0": "a float", "true": "a boolean", "1979-05-27": "a date",
+        ]
         for (value, kind) in kinds {
-            #expect(problems(Settings.self, text("mirrors = \(value)")) == ["f.toml:8:11: 'mirrors' must be an array, not \(kind)"])
+            #expect(
+                problems(Settings.self, text("mirrors = \(value)")) == [
+                    "f.toml:8:11: 'mirrors' must be an array, not \(kind)"
+                ])
             #expect(
                 problems(Settings.self, text("mirrors = [\(value)]"))
                     == ["f.toml:8:12: 'mirrors[0]' must be a table, not \(kind)"])
@@ -141,7 +146,9 @@ import Testing
     }
 
     @Test func `a suggestion is near, and ties go to the first in order`() {
-        #expect(nearest(to: "snapshoter.overlay", among: ["snapshotter.overlay", "snapshotter.native"]) == "snapshotter.overlay")
+        #expect(
+            nearest(to: "snapshoter.overlay", among: ["snapshotter.overlay", "snapshotter.native"])
+                == "snapshotter.overlay")
         #expect(nearest(to: "ab", among: ["ac", "aa"]) == "aa")
         #expect(nearest(to: "metrics", among: ["root", "state"]) == nil)
         #expect(nearest(to: "x", among: [String]()) == nil)

@@ -45,12 +45,15 @@ import Testing
         Case("a = \"\"\"x\"\"\"\"\"\"", "f.toml:1:14: unexpected text after the value"),
     ]
 
-    static let numbers: [Case] = [
-        "01", "-01", "1_", "_1", "1__0", "+", "1.", ".5", "1.e3", "1e", "1e5.0", "1_e5", "1e_5", "1._5", "1_.5", "01.5", "0x", "0xG",
-        "0x_1", "0x+1", "+0x1", "0b2", "0o8", "0X1", "١", "½", "Inf", "TRUE", "tru", "--1",
-        "1979-13-01", "1979-02-29", "1979-05-32", "1979-5-27", "1979-05-00", "24:00:00", "12:60:00", "12:00", "12:00:00.",
-        "1979-05-27T", "1979-05-27T25:00:00Z", "1979-05-27T07:32:00+25:00", "1979-05-27T07:32:00+7", "1979-05-27Z",
-    ].map { Case("a = \($0)", "f.toml:1:5: '\($0)' is no value; a string needs quotes") }
+    static let numbers: [Case] =
+        [
+            "01", "-01", "1_", "_1", "1__0", "+", "1.", ".5", "1.e3", "1e", "1e5.0", "1_e5", "1e_5", "1._5", "1_.5",
+            "01.5", "0x", "0xG",
+            "0x_1", "0x+1", "+0x1", "0b2", "0o8", "0X1", "١", "½", "Inf", "TRUE", "tru", "--1",
+            "1979-13-01", "1979-02-29", "1979-05-32", "1979-5-27", "1979-05-00", "24:00:00", "12:60:00", "12:00",
+            "12:00:00.",
+            "1979-05-27T", "1979-05-27T25:00:00Z", "1979-05-27T07:32:00+25:00", "1979-05-27T07:32:00+7", "1979-05-27Z",
+        ].map { Case("a = \($0)", "f.toml:1:5: '\($0)' is no value; a string needs quotes") }
         + [
             Case("a = 9223372036854775808", "f.toml:1:5: '9223372036854775808' does not fit into 64 bits"),
             Case("a = -9223372036854775809", "f.toml:1:5: '-9223372036854775809' does not fit into 64 bits"),
@@ -93,7 +96,8 @@ import Testing
     @Test func `nesting has a limit`() {
         let deep = 64
         let arrays = "a = " + String(repeating: "[", count: deep + 1) + String(repeating: "]", count: deep + 1)
-        let tables = "a = " + String(repeating: "{a = ", count: deep + 1) + "1" + String(repeating: "}", count: deep + 1)
+        let tables =
+            "a = " + String(repeating: "{a = ", count: deep + 1) + "1" + String(repeating: "}", count: deep + 1)
         let names = Array(repeating: "a", count: deep + 1).joined(separator: ".")
         for (document, column) in [(arrays, 69), (tables, 325), ("\(names) = 1", 130), ("[\(names)]", 131)] {
             let problem = #expect(throws: TOMLProblem.self) { try TOMLParser.parse(document, file: "f.toml") }

@@ -49,7 +49,9 @@ import Testing
             "the ends of 64 bits", "a = [9223372036854775807, -9223372036854775808]",
             "{a = [9223372036854775807, -9223372036854775808]}"),
         Case("other bases", "a = [0xDEAD_beef, 0o755, 0b1010, 0x00]", "{a = [3735928559, 493, 10, 0]}"),
-        Case("floats", "a = [1.0, -0.5, 1e3, 1.5E-2, 6.02e+2_3, 1_0.0_1]", "{a = [1.0, -0.5, 1000.0, 0.015, 6.02e+23, 10.01]}"),
+        Case(
+            "floats", "a = [1.0, -0.5, 1e3, 1.5E-2, 6.02e+2_3, 1_0.0_1]",
+            "{a = [1.0, -0.5, 1000.0, 0.015, 6.02e+23, 10.01]}"),
         Case("floats that are no numbers", "a = [inf, -inf, +inf, nan, -nan]", "{a = [inf, -inf, inf, nan, nan]}"),
         Case("booleans", "a = true\nb = false", "{a = true, b = false}"),
         Case(

@@ -25,16 +25,22 @@ package struct ImageConfiguration: Sendable, Hashable {
 
     /// - Throws: `failedPrecondition` for what is no image config.
     package init(_ bytes: [UInt8]) throws {
-        func wrong(_ why: String) -> BerthError { BerthError(.failedPrecondition, "the image's config cannot be used: \(why)") }
+        func wrong(_ why: String) -> BerthError {
+            BerthError(.failedPrecondition, "the image's config cannot be used: \(why)")
+        }
         let json: JSONValue
         do { json = try JSONValue(parsing: bytes) } catch let error as BerthError { throw wrong(error.message) }
         guard json.object != nil else { throw wrong("it is no JSON object") }
         platform = Platform(json: json)
         let rootfs = json["rootfs"]
-        if let type = rootfs?["type"]?.string, type != "layers" { throw wrong("its rootfs is of type '\(type.prefix(80))'") }
+        if let type = rootfs?["type"]?.string, type != "layers" {
+            throw wrong("its rootfs is of type '\(type.prefix(80))'")
+        }
         let texts = rootfs?["diff_ids"]?.array ?? []
         diffIDs = try texts.map { item in
-            guard let text = item.string, let digest = try? Digest(text) else { throw wrong("a 'diff_ids' item is no digest") }
+            guard let text = item.string, let digest = try? Digest(text) else {
+                throw wrong("a 'diff_ids' item is no digest")
+            }
             return digest
         }
         let config = json["config"]

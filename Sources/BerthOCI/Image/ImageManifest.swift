@@ -53,7 +53,8 @@ package enum ImageDocument: Sendable, Hashable {
         guard document["schemaVersion"]?.integer == 2 else { throw wrong("'schemaVersion' is not 2") }
         if let own = document["mediaType"], own != .null {
             guard own.string == mediaType else {
-                throw wrong("it is ambiguous: served as '\(mediaType)', it calls itself '\(own.string?.prefix(160) ?? "?")'")
+                throw wrong(
+                    "it is ambiguous: served as '\(mediaType)', it calls itself '\(own.string?.prefix(160) ?? "?")'")
             }
         }
         let others = MediaType.isIndex(mediaType) ? ["config", "layers", "fsLayers"] : ["manifests", "fsLayers"]
@@ -61,7 +62,8 @@ package enum ImageDocument: Sendable, Hashable {
             throw wrong("it is ambiguous: a '\(mediaType)' has no '\(key)'")
         }
         // Go's parser takes keys of any case: what differs in case only would be read there and not here.
-        for key in document.keys where ["manifests", "layers", "config", "mediatype", "fslayers"].contains(key.lowercased()) {
+        for key in document.keys
+        where ["manifests", "layers", "config", "mediatype", "fslayers"].contains(key.lowercased()) {
             guard ["manifests", "layers", "config", "mediaType", "fsLayers"].contains(key) else {
                 throw wrong("it is ambiguous: key '\(key)'")
             }
@@ -102,10 +104,14 @@ extension Descriptor {
         func wrong(_ why: String) -> BerthError {
             BerthError(.failedPrecondition, "the manifest cannot be used: a descriptor in '\(key)': \(why)")
         }
-        guard let type = json["mediaType"]?.string, !type.isEmpty, type.utf8.count <= 255 else { throw wrong("no 'mediaType'") }
+        guard let type = json["mediaType"]?.string, !type.isEmpty, type.utf8.count <= 255 else {
+            throw wrong("no 'mediaType'")
+        }
         guard let text = json["digest"]?.string else { throw wrong("no 'digest'") }
         guard let digest = try? Digest(text) else { throw wrong("'\(text.prefix(160))' is no digest") }
-        guard let size = json["size"]?.integer, size >= 0, size <= Self.maxBlobSize else { throw wrong("no proper 'size'") }
+        guard let size = json["size"]?.integer, size >= 0, size <= Self.maxBlobSize else {
+            throw wrong("no proper 'size'")
+        }
         self.init(mediaType: type, digest: digest, size: size)
         urls = json["urls"]?.array?.compactMap(\.string)
         annotations = json["annotations"]?.object?.compactMapValues(\.string)

@@ -36,7 +36,9 @@ package struct ImageReference: Hashable, Sendable, CustomStringConvertible {
         if let colon = rest.lastIndex(of: ":"), !rest[colon...].contains("/") {
             tag = String(rest[rest.index(after: colon)...])
             rest = rest[..<colon]
-            guard Self.isTag(tag ?? "") else { throw wrong("the tag must be 1 to 128 of letters, digits, '_', '.', '-'") }
+            guard Self.isTag(tag ?? "") else {
+                throw wrong("the tag must be 1 to 128 of letters, digits, '_', '.', '-'")
+            }
         }
         guard !rest.isEmpty else { throw wrong("the name is empty") }
         let (domain, path) = Self.split(rest)
@@ -47,8 +49,9 @@ package struct ImageReference: Hashable, Sendable, CustomStringConvertible {
         guard domain.utf8.count + 1 + path.utf8.count <= Self.maxNameLength else {
             throw wrong("the name is longer than \(Self.maxNameLength) characters")
         }
-        guard !(domain == "docker.io" && !text.contains("/") && path.utf8.count == 64 + 8
-            && path.dropFirst(8).allSatisfy(\.isHexDigit))
+        guard
+            !(domain == "docker.io" && !text.contains("/") && path.utf8.count == 64 + 8
+                && path.dropFirst(8).allSatisfy(\.isHexDigit))
         else { throw wrong("64 hex digits are an ID, not a name") }
         self.domain = domain
         self.path = path
@@ -64,7 +67,8 @@ package struct ImageReference: Hashable, Sendable, CustomStringConvertible {
     private static func split(_ name: Substring) -> (domain: String, path: String) {
         if let slash = name.firstIndex(of: "/") {
             let first = name[..<slash]
-            let isDomain = first.contains(".") || first.contains(":") || first == "localhost" || first.hasPrefix("[")
+            let isDomain =
+                first.contains(".") || first.contains(":") || first == "localhost" || first.hasPrefix("[")
                 || first.contains(where: \.isUppercase)
             if isDomain {
                 let rest = String(name[name.index(after: slash)...])
@@ -143,5 +147,7 @@ package struct ImageReference: Hashable, Sendable, CustomStringConvertible {
     }
 
     /// The same repository's content by digest: `domain/path@digest`.
-    package func pinned(to digest: Digest) -> ImageReference { ImageReference(domain: domain, path: path, digest: digest) }
+    package func pinned(to digest: Digest) -> ImageReference {
+        ImageReference(domain: domain, path: path, digest: digest)
+    }
 }

@@ -50,7 +50,9 @@ package struct PlatformChoice: Sendable, Hashable {
     /// What of an index runs here, best first; of equals, the first in the index.
     package func candidates(_ descriptors: [Descriptor]) -> [Descriptor] {
         let ranked = descriptors.enumerated().compactMap { index, descriptor -> (Int, Int, Descriptor)? in
-            guard !descriptor.isAttestation, let platform = descriptor.platform, let rank = rank(platform) else { return nil }
+            guard !descriptor.isAttestation, let platform = descriptor.platform, let rank = rank(platform) else {
+                return nil
+            }
             return (rank, index, descriptor)
         }
         return ranked.sorted { ($0.0, $0.1) < ($1.0, $1.1) }.map(\.2)

@@ -51,5 +51,7 @@ extension OCISpec {
     ]
 
     /// Settings of the whole machine.
-    package static let standardReadonlyPaths = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+    package static let standardReadonlyPaths = [
+        "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
+    ]
 }

@@ -113,7 +113,8 @@ struct Remove: AsyncParsableCommand {
 }
 
 struct Inspect: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Prints the whole record of a container, pod or image as JSON.")
+    static let configuration = CommandConfiguration(
+        abstract: "Prints the whole record of a container, pod or image as JSON.")
 
     @OptionGroup var common: CommonOptions
     @Argument(help: "The container, pod or image.") var id: String

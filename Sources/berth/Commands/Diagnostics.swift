@@ -71,7 +71,8 @@ struct Garbage: AsyncParsableCommand {
             var table = Table("NAMESPACE", "KIND", "KEY", "SIZE")
             for item in response.removed { table.add(item.namespace, item.kind, item.key, humanBytes(item.size)) }
             let verb = dryRun ? "would free" : "freed"
-            return table.text + "\n\(response.removed.count) items, \(verb) \(humanBytes(response.bytes)); \(response.kept) kept"
+            return table.text
+                + "\n\(response.removed.count) items, \(verb) \(humanBytes(response.bytes)); \(response.kept) kept"
         }
     }
 

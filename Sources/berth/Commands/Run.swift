@@ -23,7 +23,8 @@ struct Run: AsyncParsableCommand {
     @Option(help: "NAME=VALUE, may be repeated.") var label: [String] = []
     @Flag(help: "Mount the root file system read-only.") var readOnly = false
     @Argument(help: "The image.") var image: String
-    @Argument(parsing: .captureForPassthrough, help: "The command; the image's if not given.") var command: [String] = []
+    @Argument(parsing: .captureForPassthrough, help: "The command; the image's if not given.") var command: [String] =
+        []
 
     func run() async throws {
         let daemon = try await common.connect()
