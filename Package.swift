@@ -89,7 +89,7 @@ let targets: [Target] = [
     tests("BerthBase", ["BerthBase"]),
     tests("BerthSystem", ["BerthSystem", "BerthBase", "BerthTestSupport", system]),
     tests("BerthTOML", ["BerthTOML", "BerthBase"]),
-    tests("BerthStore", ["BerthStore", "BerthBase", "BerthTestSupport", system]),
+    tests("BerthStore", ["BerthStore", "BerthBase", "BerthTestSupport", log, system]),
     tests("BerthIO", ["BerthIO", "BerthBase", "BerthSystem", "BerthTestSupport", system]),
     tests("BerthGRPC", ["BerthGRPC", "BerthIO", "BerthBase", "BerthSystem", "BerthTestSupport", protobuf, system]),
     tests("BerthTTRPC", ["BerthTTRPC", "BerthIO", "BerthBase", "BerthShimAPI", "BerthTestSupport", system]),

@@ -1,5 +1,6 @@
 internal import BerthBase
 internal import CSQLite
+internal import Glibc
 
 /// One connection to the database file, used by one thread at a time, with its prepared statements.
 ///
@@ -9,6 +10,7 @@ package final class Connection: @unchecked Sendable {
     private let handle: OpaquePointer
     private var statements: [String: OpaquePointer] = [:]
     private let path: String
+    private var isClosed = false
 
     /// A value bound to or read from a statement.
     package enum Value: Sendable, Hashable {
@@ -33,7 +35,12 @@ package final class Connection: @unchecked Sendable {
         unsafe sqlite3_extended_result_codes(handle, 1)
     }
 
-    deinit {
+    deinit { close() }
+
+    /// Closes the file; nothing else may be called afterwards.
+    package func close() {
+        guard !isClosed else { return }
+        isClosed = true
         for unsafe statement in unsafe statements.values { unsafe sqlite3_finalize(statement) }
         unsafe sqlite3_close(handle)
     }
@@ -107,8 +114,10 @@ package final class Connection: @unchecked Sendable {
         switch unsafe sqlite3_column_type(statement, index) {
         case SQLITE_INTEGER: return unsafe .integer(sqlite3_column_int64(statement, index))
         case SQLITE_TEXT:
+            // By its length and not up to the first NUL: a name may hold one.
             guard let text = unsafe sqlite3_column_text(statement, index) else { return .text("") }
-            return unsafe .text(String(cString: text))
+            let count = unsafe Int(sqlite3_column_bytes(statement, index))
+            return unsafe .text(String(decoding: UnsafeRawBufferPointer(start: text, count: count), as: UTF8.self))
         case SQLITE_BLOB:
             let count = unsafe Int(sqlite3_column_bytes(statement, index))
             guard let start = unsafe sqlite3_column_blob(statement, index) else { return .blob([]) }
@@ -117,8 +126,14 @@ package final class Connection: @unchecked Sendable {
         }
     }
 
+    /// Whether a transaction is open. SQLite ends it by itself after some errors (a full disk, an I/O error).
+    package var isInTransaction: Bool { unsafe sqlite3_get_autocommit(handle) == 0 }
+
     private func error(_ code: Int32, _ sql: String) -> BerthError {
-        Self.failure(code, "database '\(path)': \(sql.prefix(80))", unsafe String(cString: sqlite3_errmsg(handle)))
+        let words = unsafe String(cString: sqlite3_errmsg(handle))
+        let cause = unsafe sqlite3_system_errno(handle)
+        let isFull = code & 0xff == SQLITE_IOERR && cause == ENOSPC
+        return Self.failure(isFull ? SQLITE_FULL : code, "database '\(path)': \(sql.prefix(80))", words)
     }
 
     private static func failure(_ code: Int32, _ what: String, _ words: String) -> BerthError {

@@ -8,8 +8,6 @@ package import Logging
 package final class Database: Sendable {
     /// The most transactions committed together.
     package static let maxBatch = 256
-    /// The most transactions that wait; more are refused.
-    package static let maxWaiting = 16384
     /// Reader connections.
     static let readers = 3
 
@@ -23,63 +21,66 @@ package final class Database: Sendable {
         var jobs: [Job] = []
         var isClosed = false
     }
+    /// What the writer has done.
+    package struct Statistics: Sendable {
+        /// Transactions asked for.
+        package var transactions = 0
+        /// Commits that were made for them.
+        package var commits = 0
+        /// Commits that were synced to disk before they were answered.
+        package var durableCommits = 0
+    }
 
     private let path: String
     private let queue = Mutex(Queue())
     private let signal = DispatchSemaphore(value: 0)
     private let stopped = DispatchSemaphore(value: 0)
     private let pool = Mutex<[Connection]>([])
+    private let counts = Mutex(Statistics())
     private let readLane = Blocking.Lane("database-readers", width: Database.readers)
-    private let logger: Logger
+    private let maxWaiting: Int
 
     /// What had to be done to open the file, if anything; a reason to be degraded.
     package let damage: String?
 
-    /// Opens or makes the database; a corrupt file is moved aside and a new one begun.
+    /// Opens or makes the database. A corrupt file is moved aside, and what can be read of it saved into a new one.
     ///
-    /// - Throws: `failedPrecondition` for a file of a newer version.
-    package init(path: String, logger: Logger) throws {
+    /// - Parameter maxWaiting: the most transactions that wait; more are refused.
+    /// - Throws: `resourceExhausted` on a full disk.
+    package init(path: String, logger: Logger, maxWaiting: Int = 16384) throws {
         self.path = path
-        self.logger = logger
-        var damage: String?
-        var writer: Connection
-        do {
-            writer = try Self.openWriter(path)
-        } catch let error as BerthError where error.code == .dataLoss {
-            let aside = "\(path).corrupt-\(Timestamp.now().seconds)"
-            for suffix in ["", "-wal", "-shm"] { rename(path + suffix, aside + suffix) }
-            damage = "the database was corrupt (\(error)); it was moved to '\(aside)' and a new one begun"
-            logger.critical("corrupt database moved aside", metadata: ["moved_to": "\(aside)", "error": "\(error)"])
-            writer = try Self.openWriter(path)
-        }
+        self.maxWaiting = maxWaiting
+        let (writer, damage) = try DatabaseFile(path: path, logger: logger).open()
         self.damage = damage
-        let connection = writer
-        let thread = Thread { [self] in writeLoop(connection) }
+        let thread = Thread { [self] in writeLoop(writer) }
         try thread.start()
     }
 
-    private static func openWriter(_ path: String) throws -> Connection {
-        let connection = try Connection(path: path, writable: true)
-        try connection.script(
-            "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; PRAGMA wal_autocheckpoint=1000;")
-        try connection.script(
-            "CREATE TABLE IF NOT EXISTS migration (plugin TEXT, name TEXT, PRIMARY KEY (plugin, name)) WITHOUT ROWID")
-        chmod(path, 0o600)
-        return connection
-    }
+    /// What the writer has done so far.
+    package var statistics: Statistics { counts.withLock { $0 } }
 
-    /// Brings a plugin's tables up to date by its named, append-only migrations.
+    /// Brings a plugin's tables up to date by its named, append-only migrations, all of them or none.
     ///
     /// - Throws: `failedPrecondition` when the file has migrations this version does not know.
     package func migrate(_ plugin: String, _ migrations: [(name: String, sql: String)]) async throws {
-        try await write(durable: true) { connection in
+        let names = migrations.map(\.name)
+        let done = try await read { connection in
             var done: Set<String> = []
-            try connection.query("SELECT name FROM migration WHERE plugin = ?", [.text(plugin)]) { done.insert($0[0].text) }
-            if let newer = done.subtracting(migrations.map(\.name)).min() {
-                throw BerthError(
-                    .failedPrecondition,
-                    "the database has the migration '\(newer)' of '\(plugin)', which this berthd does not know: it is from a newer version; upgrade berthd, or give it another root")
+            try connection.query("SELECT name FROM migration WHERE plugin = ?", [.text(plugin)]) {
+                done.insert($0[0].text)
             }
+            return done
+        }
+        if let newer = done.subtracting(names).min() {
+            throw BerthError(
+                .failedPrecondition,
+                """
+                the database has the migration '\(newer)' of '\(plugin)', which this berthd does not know: it is from a \
+                newer version; upgrade berthd, or give it another root
+                """)
+        }
+        if done.count == names.count { return }
+        try await write(durable: true) { connection in
             for migration in migrations where !done.contains(migration.name) {
                 try connection.script(migration.sql)
                 try connection.run("INSERT INTO migration VALUES (?, ?)", [.text(plugin), .text(migration.name)])
@@ -88,6 +89,8 @@ package final class Database: Sendable {
     }
 
     /// Runs one transaction; concurrent ones are committed together, each undone alone if it throws.
+    ///
+    /// - Parameter body: may run a second time, when a commit it shared with others failed.
     package func write<T: Sendable>(
         durable: Bool, _ body: @escaping @Sendable (Connection) throws -> T
     ) async throws -> T {
@@ -108,8 +111,8 @@ package final class Database: Sendable {
                 })
             let refusal = queue.withLock { queue -> BerthError? in
                 if queue.isClosed { return BerthError(.unavailable, "the database is closed") }
-                if queue.jobs.count >= Self.maxWaiting {
-                    return BerthError(.resourceExhausted, "\(Self.maxWaiting) transactions already wait for the database")
+                if queue.jobs.count >= maxWaiting {
+                    return BerthError(.resourceExhausted, "\(maxWaiting) transactions already wait for the database")
                 }
                 queue.jobs.append(job)
                 return nil
@@ -121,11 +124,13 @@ package final class Database: Sendable {
     /// Runs reads on one consistent snapshot.
     package func read<T: Sendable>(_ body: @escaping @Sendable (Connection) throws -> T) async throws -> T {
         try await Blocking.run(on: readLane) { [self] in
+            if queue.withLock({ $0.isClosed }) { throw BerthError(.unavailable, "the database is closed") }
             let connection = try pool.withLock { $0.popLast() } ?? Connection(path: path, writable: false)
             try connection.script("BEGIN")
             defer {
                 try? connection.script("ROLLBACK")
-                pool.withLock { if $0.count < Self.readers { $0.append(connection) } }
+                let isClosed = queue.withLock { $0.isClosed }
+                pool.withLock { if !isClosed, $0.count < Self.readers { $0.append(connection) } }
             }
             return try body(connection)
         }
@@ -138,9 +143,10 @@ package final class Database: Sendable {
             return !queue.isClosed
         }
         guard wasOpen else { return }
+        // Readers first: the connection that closes last puts the log into the file, and only the writer can.
+        pool.withLock { $0.removeAll() }
         signal.signal()
         try? await Blocking.run { [stopped] in stopped.wait() }
-        pool.withLock { $0.removeAll() }
     }
 
     private func writeLoop(_ connection: Connection) {
@@ -154,7 +160,7 @@ package final class Database: Sendable {
             if !jobs.isEmpty { commit(jobs, on: connection) }
             if isClosed { break }
         }
-        try? connection.script("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.close()
         stopped.signal()
     }
 
@@ -165,14 +171,26 @@ package final class Database: Sendable {
             let isDurable = jobs.contains(where: \.isDurable)
             try connection.script("PRAGMA synchronous=\(isDurable ? "FULL" : "NORMAL")")
             try connection.script("BEGIN IMMEDIATE")
-            for job in jobs { finished.append((job, attempt(job, on: connection))) }
+            for job in jobs {
+                let error = attempt(job, on: connection)
+                // SQLite gave the whole transaction up: the others of the batch are undone with it.
+                if let error, !connection.isInTransaction { throw error }
+                finished.append((job, error))
+            }
             FaultPoint.hit("store.before-commit")
             try connection.script("COMMIT")
             FaultPoint.hit("store.after-commit")
+            counts.withLock {
+                $0.transactions += jobs.count
+                $0.commits += 1
+                if isDurable { $0.durableCommits += 1 }
+            }
             for (job, error) in finished { job.finish(error) }
         } catch {
-            try? connection.script("ROLLBACK")
-            for job in jobs { job.finish(error) }
+            if connection.isInTransaction { try? connection.script("ROLLBACK") }
+            guard jobs.count > 1 else { return jobs.forEach { $0.finish(error) } }
+            // One of them may be too large for a disk that has room for the rest (or for a deletion).
+            for job in jobs { commit([job], on: connection) }
         }
     }
 
@@ -184,6 +202,7 @@ package final class Database: Sendable {
                 try connection.script("RELEASE job")
                 return nil
             } catch {
+                guard connection.isInTransaction else { return error }
                 try connection.script("ROLLBACK TO job")
                 try connection.script("RELEASE job")
                 return error
