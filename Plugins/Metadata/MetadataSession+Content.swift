@@ -10,19 +10,21 @@ extension MetadataSession {
     }
 
     func blobs(in namespace: NamespaceID, filters: [String]) throws -> [BlobRecord] {
-        let parsed = try filters.map(Filter.init)
-        let all: [BlobRecord] = try table.list(.blob, namespace)
-        return try all.filter { record in
-            try Filter.any(parsed) { path in
-                if path == ["digest"] { return record.digest.description }
-                return path.count == 2 && path[0] == "labels" ? record.labels[path[1]] : nil
+        try select(.blob, namespace, filters) { (record: BlobRecord, path) in
+            switch path {
+            case ["digest"]: record.digest.description
+            case ["size"]: "\(record.size)"
+            default: Filter.label(path, in: record.labels)
             }
         }
     }
 
     func putBlob(_ blob: BlobRecord, in namespace: NamespaceID) throws {
         try RecordTable.check(labels: blob.labels)
-        try table.put(.blob, blob.digest.description, namespace, blob)
+        var record = blob
+        record.updatedAt = .now()
+        if let before = try? self.blob(blob.digest, in: namespace) { record.createdAt = before.createdAt }
+        try table.put(.blob, blob.digest.description, namespace, record)
     }
 
     func deleteBlob(_ digest: Digest, in namespace: NamespaceID) throws {
@@ -42,25 +44,25 @@ extension MetadataSession {
     }
 
     func snapshots(of snapshotter: String, in namespace: NamespaceID, filters: [String]) throws -> [SnapshotRecord] {
-        let parsed = try filters.map(Filter.init)
-        let all: [SnapshotRecord] = try table.list(.snapshot, namespace)
-        return try all.filter { record in
-            guard record.snapshotter == snapshotter else { return false }
-            return try Filter.any(parsed) { path in
-                switch path {
-                case ["name"], ["key"]: record.key.rawValue
-                case ["parent"]: record.parent?.rawValue
-                default: path.count == 2 && path[0] == "labels" ? record.labels[path[1]] : nil
-                }
+        let all = try select(.snapshot, namespace, filters) { (record: SnapshotRecord, path) in
+            switch path {
+            case ["name"], ["key"]: record.key.rawValue
+            case ["parent"]: record.parent?.rawValue
+            default: Filter.label(path, in: record.labels)
             }
         }
+        return all.filter { $0.snapshotter == snapshotter }
     }
 
     func createSnapshot(
         _ key: SnapshotKey, parent: SnapshotKey?, of snapshotter: String, labels: [String: String],
         in namespace: NamespaceID
     ) throws -> SnapshotRecord {
+        guard !key.rawValue.isEmpty else { throw BerthError(.invalidArgument, "make a snapshot: its key is empty") }
         try RecordTable.check(labels: labels)
+        if try table.exists(.snapshot, rowKey(snapshotter, key), namespace) {
+            throw BerthError(.alreadyExists, "snapshot '\(key)' of '\(snapshotter)' exists in namespace '\(namespace)'")
+        }
         if let parent { _ = try snapshot(parent, of: snapshotter, in: namespace) }
         let connection = table.connection
         try connection.run("INSERT INTO sequence VALUES ('snapshot', 1) ON CONFLICT DO UPDATE SET next = next + 1")
@@ -104,13 +106,8 @@ extension MetadataSession {
     }
 
     func leases(in namespace: NamespaceID, filters: [String]) throws -> [LeaseRecord] {
-        let parsed = try filters.map(Filter.init)
-        let all: [LeaseRecord] = try table.list(.lease, namespace)
-        return try all.filter { record in
-            try Filter.any(parsed) { path in
-                if path == ["id"] { return record.id.rawValue }
-                return path.count == 2 && path[0] == "labels" ? record.labels[path[1]] : nil
-            }
+        try select(.lease, namespace, filters) { (record: LeaseRecord, path) in
+            path == ["id"] ? record.id.rawValue : Filter.label(path, in: record.labels)
         }
     }
 
@@ -119,11 +116,12 @@ extension MetadataSession {
         try table.connection.query(
             "SELECT resource FROM lease_resource WHERE namespace = ? AND lease = ? ORDER BY resource",
             [.text(namespace.rawValue), .text(lease.rawValue)]
-        ) { all.append(try RecordTable.decode(Array($0[0].text.utf8))) }
+        ) { if let resource = LeaseResource(row: $0[0].text) { all.append(resource) } }
         return all
     }
 
     func createLease(_ lease: LeaseRecord, in namespace: NamespaceID) throws {
+        guard !lease.id.rawValue.isEmpty else { throw BerthError(.invalidArgument, "create a lease: it has no ID") }
         try RecordTable.check(labels: lease.labels)
         try table.create(.lease, lease.id.rawValue, namespace, lease)
     }
@@ -138,16 +136,41 @@ extension MetadataSession {
         _ = try self.lease(lease, in: namespace)
         try table.connection.run(
             "INSERT OR IGNORE INTO lease_resource VALUES (?, ?, ?)",
-            [.text(namespace.rawValue), .text(lease.rawValue), .text(try text(of: resource))])
+            [.text(namespace.rawValue), .text(lease.rawValue), .text(resource.row)])
     }
 
     func removeResource(_ resource: LeaseResource, from lease: LeaseID, in namespace: NamespaceID) throws {
         try table.connection.run(
             "DELETE FROM lease_resource WHERE namespace = ? AND lease = ? AND resource = ?",
-            [.text(namespace.rawValue), .text(lease.rawValue), .text(try text(of: resource))])
+            [.text(namespace.rawValue), .text(lease.rawValue), .text(resource.row)])
+    }
+}
+
+extension LeaseResource {
+    /// `content sha256:…`, `snapshot overlay KEY`, `ingest REF`, `image NAME`.
+    var row: String {
+        switch self {
+        case .content(let digest): "content \(digest)"
+        case .snapshot(let snapshotter, let key): "snapshot \(snapshotter) \(key)"
+        case .ingest(let ref): "ingest \(ref)"
+        case .image(let name): "image \(name)"
+        }
     }
 
-    private func text(of resource: LeaseResource) throws -> String {
-        String(decoding: try RecordTable.encode(resource), as: UTF8.self)
+    init?(row: String) {
+        let parts = row.split(separator: " ", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+        guard parts.count == 2 else { return nil }
+        switch parts[0] {
+        case "content":
+            guard let digest = try? Digest(parts[1]) else { return nil }
+            self = .content(digest)
+        case "snapshot":
+            let names = parts[1].split(separator: " ", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+            guard names.count == 2 else { return nil }
+            self = .snapshot(snapshotter: names[0], key: SnapshotKey(names[1]))
+        case "ingest": self = .ingest(ref: parts[1])
+        case "image": self = .image(name: parts[1])
+        default: return nil
+        }
     }
 }

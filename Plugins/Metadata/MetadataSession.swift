@@ -10,16 +10,18 @@ struct MetadataSession: MetadataWriter {
 
     private var connection: Connection { table.connection }
 
-    private func select<Record: Decodable>(
+    func select<Record: Decodable>(
         _ kind: RecordKind, _ namespace: NamespaceID, _ filters: [String], _ field: (Record, [String]) -> String?
     ) throws -> [Record] {
         let parsed = try filters.map(Filter.init)
         let all: [Record] = try table.list(kind, namespace)
-        return try all.filter { record in try Filter.any(parsed) { field(record, $0) } }
-    }
-
-    private func label(_ path: [String], in labels: [String: String]) -> String? {
-        path.count == 2 && path[0] == "labels" ? labels[path[1]] : nil
+        if parsed.isEmpty { return all }
+        return try all.filter { record in
+            try Filter.any(parsed) { path in
+                guard let value = field(record, path), !value.isEmpty || path[0] == "labels" else { return nil }
+                return value
+            }
+        }
     }
 
     // MARK: Namespaces
@@ -27,7 +29,8 @@ struct MetadataSession: MetadataWriter {
     func namespaces() throws -> [(name: NamespaceID, labels: [String: String])] {
         var all: [(NamespaceID, [String: String])] = []
         try connection.query("SELECT name, labels FROM namespace ORDER BY name") { row in
-            all.append((NamespaceID(row[0].text), try RecordTable.decode(row[1].bytes)))
+            // Labels that cannot be read cost the namespace its labels and no more.
+            all.append((NamespaceID(row[0].text), (try? RecordTable.decode(row[1].bytes)) ?? [:]))
         }
         return all
     }
@@ -59,12 +62,13 @@ struct MetadataSession: MetadataWriter {
             case ["name"]: record.name
             case ["target", "digest"]: record.target.digest.description
             case ["target", "mediatype"]: record.target.mediaType
-            default: label(path, in: record.labels)
+            default: Filter.label(path, in: record.labels)
             }
         }
     }
 
     func putImage(_ image: ImageRecord, in namespace: NamespaceID) throws {
+        guard !image.name.isEmpty else { throw BerthError(.invalidArgument, "put an image: it has no name") }
         try RecordTable.check(labels: image.labels)
         var record = image
         record.updatedAt = .now()
@@ -88,7 +92,7 @@ struct MetadataSession: MetadataWriter {
             case ["runtime", "name"]: record.runtime
             case ["snapshotter"]: record.snapshotter
             case ["sandbox"]: record.sandboxID?.rawValue
-            default: label(path, in: record.labels)
+            default: Filter.label(path, in: record.labels)
             }
         }
     }
@@ -102,6 +106,7 @@ struct MetadataSession: MetadataWriter {
     func updateContainer(_ container: ContainerRecord, in namespace: NamespaceID) throws {
         try RecordTable.check(labels: container.labels)
         var record = container
+        record.createdAt = try self.container(container.id, in: namespace).createdAt
         record.updatedAt = .now()
         try table.update(.container, container.id.rawValue, namespace, record)
     }
@@ -122,7 +127,7 @@ struct MetadataSession: MetadataWriter {
             case ["id"]: record.id.rawValue
             case ["runtime", "name"]: record.runtime
             case ["sandboxer"]: record.sandboxer
-            default: label(path, in: record.labels)
+            default: Filter.label(path, in: record.labels)
             }
         }
     }
@@ -136,6 +141,7 @@ struct MetadataSession: MetadataWriter {
     func updateSandbox(_ sandbox: SandboxRecord, in namespace: NamespaceID) throws {
         try RecordTable.check(labels: sandbox.labels)
         var record = sandbox
+        record.createdAt = try self.sandbox(sandbox.id, in: namespace).createdAt
         record.updatedAt = .now()
         try table.update(.sandbox, sandbox.id.rawValue, namespace, record)
     }

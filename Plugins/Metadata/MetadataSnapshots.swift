@@ -1,7 +1,6 @@
 internal import BerthBase
 package import BerthKernel
 internal import BerthServices
-internal import Logging
 
 extension Plugin {
     /// Namespaced snapshots over every snapshot driver.
@@ -9,8 +8,34 @@ extension Plugin {
         "metadata", provides: .snapshots, config: NoConfig.self, requires: .one(.metadata), .all(.snapshotter)
     ) { context, metadata, drivers in
         let service = MetadataSnapshots(metadata: metadata, drivers: drivers)
-        try await service.reconcile(context.logger)
+        try await SnapshotReconciliation(service: service, logger: context.logger).run()
+        context.run("free the space of unfinished snapshots") {
+            for (_, driver) in drivers.all { try await driver.cleanup() }
+        }
         return service
+    }
+}
+
+/// The driver's key of a snapshot: `namespace/sequence/key`. The sequence is never used twice, so it also ties an
+/// active snapshot to the committed one it becomes.
+struct BackendKey: Hashable {
+    let namespace: NamespaceID
+    let sequence: String
+    let key: SnapshotKey
+
+    /// Nil for a key that the metadata store did not make.
+    init?(_ key: SnapshotKey) {
+        let parts = key.rawValue.split(separator: "/", maxSplits: 2, omittingEmptySubsequences: false).map(String.init)
+        guard parts.count == 3, !parts[0].isEmpty, UInt64(parts[1]) != nil, !parts[2].isEmpty else { return nil }
+        namespace = NamespaceID(parts[0])
+        sequence = parts[1]
+        self.key = SnapshotKey(parts[2])
+    }
+
+    /// The backend key of the committed snapshot that `active` becomes.
+    static func committed(_ name: SnapshotKey, from active: SnapshotKey) -> SnapshotKey {
+        guard let parsed = BackendKey(active) else { return name }
+        return SnapshotKey("\(parsed.namespace)/\(parsed.sequence)/\(name)")
     }
 }
 
@@ -18,6 +43,13 @@ extension Plugin {
 struct MetadataSnapshots: SnapshotService {
     let metadata: any MetadataStore
     let drivers: Providers<any Snapshotter>
+    /// One commit a name at a time: the second finds the first one's row.
+    private let names = KeyedLanes<String>()
+
+    init(metadata: any MetadataStore, drivers: Providers<any Snapshotter>) {
+        self.metadata = metadata
+        self.drivers = drivers
+    }
 
     var snapshotters: [String] { drivers.names }
 
@@ -29,27 +61,39 @@ struct MetadataSnapshots: SnapshotService {
         return driver
     }
 
+    /// Reference labels are ours; a driver gets the others.
+    private func driverLabels(_ labels: [String: String]) -> [String: String] {
+        labels.filter { !$0.key.hasPrefix("containerd.io/gc.") }
+    }
+
     func prepare(
         _ key: SnapshotKey, parent: SnapshotKey?, readOnly: Bool, on target: SnapshotTarget
     ) async throws -> [Mount] {
         let driver = try driver(target.snapshotter)
+        let resource = LeaseResource.snapshot(snapshotter: target.snapshotter, key: key)
         let (record, backendParent) = try await metadata.write { writer in
             let record = try writer.createSnapshot(
                 key, parent: parent, of: target.snapshotter, labels: target.labels, in: target.namespace)
-            if let lease = target.lease {
-                try writer.addResource(.snapshot(snapshotter: target.snapshotter, key: key), to: lease, in: target.namespace)
+            if let lease = target.lease { try writer.addResource(resource, to: lease, in: target.namespace) }
+            let above = try parent.map {
+                try writer.snapshot($0, of: target.snapshotter, in: target.namespace).backendKey
             }
-            let above = try parent.map { try writer.snapshot($0, of: target.snapshotter, in: target.namespace).backendKey }
             return (record, above)
         }
         FaultPoint.hit("snapshots.after-row")
         do {
-            let labels = target.labels.filter { !$0.key.hasPrefix("containerd.io/gc.") }
-            return readOnly
+            let labels = driverLabels(target.labels)
+            let mounts =
+                readOnly
                 ? try await driver.view(record.backendKey, parent: backendParent, labels: labels)
                 : try await driver.prepare(record.backendKey, parent: backendParent, labels: labels)
+            FaultPoint.hit("snapshots.after-prepare")
+            return mounts
         } catch {
-            try? await metadata.write { try $0.deleteSnapshot(key, of: target.snapshotter, in: target.namespace) }
+            try? await metadata.write { writer in
+                try writer.deleteSnapshot(key, of: target.snapshotter, in: target.namespace)
+                if let lease = target.lease { try writer.removeResource(resource, from: lease, in: target.namespace) }
+            }
             throw error
         }
     }
@@ -63,14 +107,21 @@ struct MetadataSnapshots: SnapshotService {
     }
 
     func commit(_ name: SnapshotKey, from key: SnapshotKey, on target: SnapshotTarget) async throws {
+        try await names.run("\(target.namespace)/\(target.snapshotter)/\(name)") {
+            try await commitAlone(name, from: key, on: target)
+        }
+    }
+
+    private func commitAlone(_ name: SnapshotKey, from key: SnapshotKey, on target: SnapshotTarget) async throws {
         let driver = try driver(target.snapshotter)
+        guard !name.rawValue.isEmpty else { throw BerthError(.invalidArgument, "commit snapshot '\(key)': no name") }
         let active = try await record(key, target)
         if (try? await record(name, target)) != nil {
             throw BerthError(.alreadyExists, "snapshot '\(name)' exists in namespace '\(target.namespace)'")
         }
-        // The committed snapshot keeps the active one's backend key with a mark, so that both sides agree after a crash.
-        let backendName = SnapshotKey("\(active.backendKey)#committed")
-        try await driver.commit(backendName, from: active.backendKey, parent: nil, labels: [:])
+        let backendName = BackendKey.committed(name, from: active.backendKey)
+        try await driver.commit(
+            backendName, from: active.backendKey, parent: nil, labels: driverLabels(target.labels))
         FaultPoint.hit("snapshots.after-commit")
         try await metadata.write(durability: .powerCut) { writer in
             var record = active
@@ -78,10 +129,10 @@ struct MetadataSnapshots: SnapshotService {
             record.backendKey = backendName
             record.labels.merge(target.labels) { _, new in new }
             try writer.updateSnapshot(key, with: record, in: target.namespace)
-            if let lease = target.lease {
-                try writer.removeResource(.snapshot(snapshotter: target.snapshotter, key: key), from: lease, in: target.namespace)
-                try writer.addResource(.snapshot(snapshotter: target.snapshotter, key: name), to: lease, in: target.namespace)
-            }
+            guard let lease = target.lease else { return }
+            let snapshotter = target.snapshotter
+            try writer.removeResource(.snapshot(snapshotter: snapshotter, key: key), from: lease, in: target.namespace)
+            try writer.addResource(.snapshot(snapshotter: snapshotter, key: name), to: lease, in: target.namespace)
         }
     }
 
@@ -112,33 +163,5 @@ struct MetadataSnapshots: SnapshotService {
 
     func makeDurable(_ name: SnapshotKey, on target: SnapshotTarget) async throws {
         try await driver(target.snapshotter).makeDurable(try await record(name, target).backendKey)
-    }
-
-    /// Drops rows without a snapshot and snapshots without a row, children before parents.
-    func reconcile(_ logger: Logger) async throws {
-        for (name, driver) in drivers.all {
-            let there = try await driver.list()
-            let keys = Set(there.map(\.key))
-            let rows = try await metadata.read { reader in
-                try reader.namespaces().flatMap { namespace in
-                    try reader.snapshots(of: name, in: namespace.name, filters: []).map { (namespace.name, $0) }
-                }
-            }
-            for (namespace, row) in rows.reversed() where !keys.contains(row.backendKey) {
-                let committed = SnapshotKey("\(row.backendKey)#committed")
-                logger.notice("dropping the row of a missing snapshot", metadata: ["snapshot": "\(row.key)"])
-                // Committed by the driver but not renamed in the row: the layer is unpacked again.
-                if keys.contains(committed) { try? await driver.remove(committed) }
-                try? await metadata.write { try $0.deleteSnapshot(row.key, of: name, in: namespace) }
-            }
-            let known = Set(rows.map(\.1.backendKey))
-            var strays = there.filter { !known.contains($0.key) }
-            while let index = strays.firstIndex(where: { stray in !strays.contains { $0.parent == stray.key } }) {
-                let stray = strays.remove(at: index)
-                logger.notice("removing a snapshot without a row", metadata: ["snapshot": "\(stray.key)"])
-                try? await driver.remove(stray.key)
-            }
-            try await driver.cleanup()
-        }
     }
 }

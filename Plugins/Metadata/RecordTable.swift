@@ -1,7 +1,6 @@
 internal import BerthBase
 internal import BerthServices
 internal import BerthStore
-internal import FoundationEssentials
 
 /// The kinds of records, and the name of each in messages.
 enum RecordKind: String {
@@ -41,11 +40,12 @@ struct RecordTable {
             [.text(kind.rawValue), .text(namespace.rawValue), .text(key)])
         guard let row else { throw missing(kind, key, namespace) }
         do { return try Self.decode(row[0].bytes) } catch {
-            throw BerthError(.dataLoss, "\(kind.rawValue) '\(key)' in namespace '\(namespace)': its record cannot be read", cause: error)
+            throw BerthError(
+                .dataLoss, "\(kind.rawValue) '\(key)' in namespace '\(namespace)': its record cannot be read", cause: error)
         }
     }
 
-    /// All that can be decoded; the others are reported by `undecodable`.
+    /// All that can be decoded; `quarantine` at the next start takes and reports the others.
     func list<Record: Decodable>(_ kind: RecordKind, _ namespace: NamespaceID) throws -> [Record] {
         var all: [Record] = []
         try connection.query(
@@ -63,7 +63,9 @@ struct RecordTable {
             [.text(kind.rawValue), .text(namespace.rawValue), .text(key)]) != nil
     }
 
-    func create(_ kind: RecordKind, _ key: String, _ namespace: NamespaceID, _ record: some Encodable, parent: String? = nil) throws {
+    func create(
+        _ kind: RecordKind, _ key: String, _ namespace: NamespaceID, _ record: some Encodable, parent: String? = nil
+    ) throws {
         guard try !exists(kind, key, namespace) else {
             throw BerthError(.alreadyExists, "\(kind.rawValue) '\(key)' exists in namespace '\(namespace)'")
         }
@@ -75,8 +77,12 @@ struct RecordTable {
         try put(kind, key, namespace, record)
     }
 
-    func put(_ kind: RecordKind, _ key: String, _ namespace: NamespaceID, _ record: some Encodable, parent: String? = nil) throws {
-        try connection.run("INSERT OR IGNORE INTO namespace VALUES (?, ?)", [.text(namespace.rawValue), .blob(Array("{}".utf8))])
+    func put(
+        _ kind: RecordKind, _ key: String, _ namespace: NamespaceID, _ record: some Encodable, parent: String? = nil
+    ) throws {
+        try Identifier.validate(namespace.rawValue, as: "namespace")
+        let none = Connection.Value.blob(Array("{}".utf8))
+        try connection.run("INSERT OR IGNORE INTO namespace VALUES (?, ?)", [.text(namespace.rawValue), none])
         try connection.run(
             """
             INSERT INTO record VALUES (?1, ?2, ?3, ?4, ?5)
@@ -95,28 +101,38 @@ struct RecordTable {
         if count == 0 { throw missing(kind, key, namespace) }
     }
 
-    /// Moves records that cannot be decoded out of the way, so that one bad record is never fatal; how many.
-    func quarantine() throws -> Int {
-        var bad: [(kind: String, namespace: String, key: String, reason: String)] = []
+    /// A row whose record cannot be read.
+    struct BadRow: Sendable {
+        let kind, namespace, key, reason: String
+    }
+
+    /// Every row whose record cannot be read.
+    func undecodable() throws -> [BadRow] {
+        var bad: [BadRow] = []
         try connection.query("SELECT kind, namespace, key, data FROM record") { row in
-            guard let kind = RecordKind(rawValue: row[0].text) else { return }
-            if let reason = Self.problem(kind, row[3].bytes) { bad.append((row[0].text, row[1].text, row[2].text, reason)) }
+            guard let reason = Self.problem(RecordKind(rawValue: row[0].text), row[3].bytes) else { return }
+            bad.append(BadRow(kind: row[0].text, namespace: row[1].text, key: row[2].text, reason: reason))
         }
-        for one in bad {
-            let key: [Connection.Value] = [.text(one.kind), .text(one.namespace), .text(one.key)]
+        return bad
+    }
+
+    /// Moves rows out of the way, so that one bad record is never fatal.
+    func quarantine(_ rows: [BadRow]) throws {
+        for row in rows {
+            let key: [Connection.Value] = [.text(row.kind), .text(row.namespace), .text(row.key)]
             try connection.run(
                 """
                 INSERT INTO quarantine SELECT kind, namespace, key, data, ?4, datetime('now') FROM record
                 WHERE kind = ?1 AND namespace = ?2 AND key = ?3
-                """, key + [.text(one.reason)])
+                """, key + [.text(row.reason)])
             try connection.run("DELETE FROM record WHERE kind = ? AND namespace = ? AND key = ?", key)
         }
-        return bad.count
     }
 
-    private static func problem(_ kind: RecordKind, _ bytes: [UInt8]) -> String? {
+    private static func problem(_ kind: RecordKind?, _ bytes: [UInt8]) -> String? {
         do {
             switch kind {
+            case nil: return "unknown kind"
             case .image: _ = try decode(bytes) as ImageRecord
             case .container: _ = try decode(bytes) as ContainerRecord
             case .sandbox: _ = try decode(bytes) as SandboxRecord
@@ -139,8 +155,8 @@ struct RecordTable {
         }
     }
 
-    static func encode(_ record: some Encodable) throws -> [UInt8] { Array(try JSONEncoder().encode(record)) }
+    static func encode(_ record: some Encodable) throws -> [UInt8] { try JSONValueEncoder().encode(record).encoded() }
     static func decode<Record: Decodable>(_ bytes: [UInt8]) throws -> Record {
-        try JSONDecoder().decode(Record.self, from: Data(bytes))
+        try JSONValueDecoder().decode(Record.self, from: bytes)
     }
 }

@@ -2,6 +2,14 @@ internal import BerthBase
 package import BerthKernel
 internal import BerthServices
 internal import BerthStore
+internal import Logging
+
+/// A note in the database that it lost rows: snapshots without a row are then kept, and nothing is collected by
+/// itself, until an operator has collected by hand.
+enum DamageNote {
+    static let table = "metadata.sqlite"
+    static let key = "damage"
+}
 
 extension Plugin {
     /// Names, labels and references in the daemon's database.
@@ -10,11 +18,8 @@ extension Plugin {
     ) { context, database in
         let store = SQLiteMetadata(database: database)
         try await database.migrate("metadata.sqlite", RecordTable.migrations)
-        let bad = try await database.write(durable: false) { try RecordTable(connection: $0).quarantine() }
-        if bad > 0 {
-            context.run("report quarantine") {
-                context.report(.degraded("\(bad) records could not be read and were put into quarantine"))
-            }
+        if let problem = try await store.mend(context.logger) {
+            context.run("report damage") { context.report(.degraded(problem)) }
         }
         return store
     }
@@ -31,6 +36,24 @@ struct SQLiteMetadata: MetadataStore {
     func write<T: Sendable>(
         durability: CommitDurability, _ body: @escaping @Sendable (any MetadataWriter) throws -> T
     ) async throws -> T {
-        try await database.write(durable: durability == .powerCut) { try body(MetadataSession(RecordTable(connection: $0))) }
+        try await database.write(durable: durability == .powerCut) {
+            try body(MetadataSession(RecordTable(connection: $0)))
+        }
+    }
+
+    /// Puts records that cannot be read into quarantine, and notes when rows were lost; what to report.
+    func mend(_ logger: Logger) async throws -> String? {
+        let bad = try await database.read { try RecordTable(connection: $0).undecodable() }
+        guard !bad.isEmpty || database.damage != nil else { return nil }
+        try await database.write(durable: true) { try RecordTable(connection: $0).quarantine(bad) }
+        let names = bad.map { "\($0.kind) '\($0.key)' of namespace '\($0.namespace)'" }
+        for name in names { logger.error("record put into quarantine", metadata: ["record": "\(name)"]) }
+        let damage = database.damage
+        try await write(durability: .powerCut) { writer in
+            try writer.setValue(Array((damage ?? "records in quarantine").utf8), for: DamageNote.key, table: DamageNote.table)
+        }
+        guard !bad.isEmpty else { return "rows were lost with the damaged database" }
+        let first = names.prefix(3).joined(separator: ", ") + (names.count > 3 ? ", …" : "")
+        return "\(names.count) records could not be read and were put into quarantine: \(first)"
     }
 }

@@ -7,7 +7,7 @@ import Testing
 @testable import MetadataPlugins
 
 /// A table on a clock that stands still.
-private struct World: Sendable {
+private struct TableWorld: Sendable {
     let clock = ManualClock()
     let table: JoiningOperationTable
 
@@ -45,7 +45,7 @@ private actor Door {
 
 @Suite struct OperationsTests {
     @Test func `a retried call joins the one under way and both get its result`() async throws {
-        let world = World()
+        let world = TableWorld()
         let door = Door()
         let calls = Shared(0)
         let run: @Sendable () async throws -> Int = {
@@ -67,7 +67,7 @@ private actor Door {
     }
 
     @Test func `another configuration under the same identity is refused, naming the one under way`() async throws {
-        let world = World()
+        let world = TableWorld()
         let door = Door()
         async let first: Void = world.table.run(world.key("web", "a"), deadline: .seconds(60), abandon: nil) { stage in
             stage.enter("network", waitingFor: "CNI ADD")
@@ -85,7 +85,7 @@ private actor Door {
     }
 
     @Test func `the same identity of another kind is another operation`() async throws {
-        let world = World()
+        let world = TableWorld()
         let door = Door()
         async let first: Void = world.table.run(world.key(), deadline: .seconds(60), abandon: nil) { _ in await door.pass() }
         await world.until { $0.count == 1 }
@@ -96,7 +96,7 @@ private actor Door {
     }
 
     @Test func `a caller that gives up detaches, and its retry takes the result`() async throws {
-        let world = World()
+        let world = TableWorld()
         let door = Door()
         let undone = Shared(0)
         let abandon: @Sendable (Int) async -> Void = { value in undone.withLock { $0 += value } }
@@ -120,7 +120,7 @@ private actor Door {
     }
 
     @Test func `a result nobody takes is undone after ten minutes and not before`() async throws {
-        let world = World()
+        let world = TableWorld()
         let undone = Shared<[Int]>([])
         let door = Door()
         let caller = Task {
@@ -146,7 +146,7 @@ private actor Door {
     }
 
     @Test func `a kept result of another configuration is undone before the new one begins`() async throws {
-        let world = World()
+        let world = TableWorld()
         let order = Shared<[String]>([])
         let door = Door()
         let caller = Task {
@@ -172,7 +172,7 @@ private actor Door {
     }
 
     @Test func `the deadline is named with its stage and what it waited for`() async throws {
-        let world = World()
+        let world = TableWorld()
         let call = Task {
             try await world.table.run(world.key("web"), deadline: .seconds(30), abandon: nil) { stage in
                 stage.enter("network", waitingFor: "plugin 'bridge'")
@@ -191,7 +191,7 @@ private actor Door {
     }
 
     @Test func `a body that does not heed its deadline stays listed, and its successor waits for it`() async throws {
-        let world = World()
+        let world = TableWorld()
         let door = Door()
         let undone = Shared(0)
         let call = Task {
@@ -218,7 +218,7 @@ private actor Door {
     }
 
     @Test func `an error reaches every caller and is not kept`() async throws {
-        let world = World()
+        let world = TableWorld()
         await #expect(throws: BerthError.self) {
             try await world.table.run(world.key(), deadline: .seconds(60), abandon: nil) { _ in
                 throw BerthError(.notFound, "no such image")
@@ -228,7 +228,7 @@ private actor Door {
     }
 
     @Test func `more operations and more waiters than the limits are refused`() async throws {
-        let world = World {
+        let world = TableWorld {
             $0.maxOperations = 1
             $0.maxWaiters = 1
         }
@@ -246,7 +246,7 @@ private actor Door {
     }
 
     @Test func `closing cancels what runs and refuses what is new`() async throws {
-        let world = World()
+        let world = TableWorld()
         let call = Task {
             try await world.table.run(world.key(), deadline: .seconds(60), abandon: nil) { _ in
                 try await Task.sleep(for: .seconds(600))
