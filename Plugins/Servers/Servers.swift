@@ -1,6 +1,6 @@
 package import BerthKernel
 
 extension [Plugin] {
-    /// The plugins of this family.
-    package static var serverPlugins: [Plugin] { [] }
+    /// The server of the daemon's socket, and the services that belong to no other family.
+    package static var serverPlugins: [Plugin] { [.grpcServer, .versionService, .healthService] }
 }

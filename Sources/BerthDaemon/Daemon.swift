@@ -7,7 +7,7 @@ internal import Logging
 /// The daemon's process: arguments, signals, start and stop.
 public enum Daemon {
     /// The version of this Berth.
-    package static let version = "0.1.0"
+    package static let version = BerthVersion.current
     private static let defaultConfig = "/etc/berth/config.toml"
 
     /// Runs `berthd` with these plugins and this process's arguments; never returns.

@@ -9,6 +9,8 @@ package struct GRPCCallReport: Sendable {
     package let code: BerthError.Code?
     package let message: String?
     package let elapsed: Duration
+    /// Whether the method is one that may take as long as it likes.
+    package let isStreaming: Bool
     package let peer: PeerCredentials?
 }
 

@@ -274,7 +274,7 @@ final class ServerStream: @unchecked Sendable {
         connection.server.report?(
             GRPCCallReport(
                 path: head.path, code: outcome?.code, message: outcome?.description, elapsed: .now - begin,
-                peer: connection.peer))
+                isStreaming: exchange != nil, peer: connection.peer))
     }
 
     private func release() {

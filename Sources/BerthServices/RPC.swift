@@ -17,3 +17,14 @@ extension ServiceKey where Interface == any RPCProvider {
     /// Everything that serves gRPC: `rpc.cri`, `rpc.berth`.
     public static var rpc: Self { Self("rpc") }
 }
+
+/// Listens for clients and serves what `rpc` plugins contribute.
+public protocol Server: Sendable {
+    /// Where it listens.
+    var addresses: [String] { get }
+}
+
+extension ServiceKey where Interface == any Server {
+    /// Everything that listens: `server.grpc`.
+    public static var server: Self { Self("server") }
+}
