@@ -2,5 +2,5 @@ package import BerthKernel
 
 extension [Plugin] {
     /// The plugins of this family.
-    package static var imagePlugins: [Plugin] { [] }
+    package static var imagePlugins: [Plugin] { [.registryImages()] }
 }

@@ -50,7 +50,8 @@ package final class UnpackSession: Sendable {
         return try await session.finish()
     }
 
-    private static func begin(blob path: String, _ request: UnpackRequest, _ command: Command) throws -> UnpackSession {
+    /// Starts a helper that unpacks a blob that is on disk whole.
+    package static func begin(blob path: String, _ request: UnpackRequest, _ command: Command) throws -> UnpackSession {
         let blob = try attempting("unpack '\(path)'") { () throws(Errno) in try Files.open(path, O_RDONLY) }
         return try UnpackSession(request, command, stdin: blob.rawValue, input: -1)
     }
@@ -84,6 +85,8 @@ package final class UnpackSession: Sendable {
             input = -1
         }
     }
+
+    private func withInput<T>(_ body: (Int32) throws -> T) throws -> T { try input.withLock { try body($0) } }
 
     /// The helper's process ID, for logs.
     package var processID: Int32 { pid }
@@ -197,6 +200,32 @@ extension UnpackSession {
         case .signaled(SIGKILL, _): throw BerthError(.cancelled, "unpack a layer: the helper was killed")
         case .signaled(let signal, _): throw BerthError(.internal, "unpack a layer: the helper died of signal \(signal)")
         default: throw BerthError(.internal, "unpack a layer: the helper ended with status \(end?.status ?? -1) and no result")
+        }
+    }
+}
+
+// MARK: Following a file
+
+extension UnpackSession {
+    /// A peer that has gone must be an error of the call, not a signal: sendfile has no flag for that.
+    private static let ignoresPipes: Void = { _ = signal(SIGPIPE, SIG_IGN) }()
+
+    /// Feeds the bytes of a file from `offset` up to `end`, or up to its own end, without copying them through here.
+    /// Blocks while the helper is behind.
+    ///
+    /// - Returns: the offset of what was not fed.
+    /// - Throws: `aborted` once the helper has ended: `finish` then says why.
+    package func sendBlocking(file: Int32, from offset: Int64, to end: Int64) throws -> Int64 {
+        Self.ignoresPipes
+        return try withInput { input in
+            var position = off_t(offset)
+            while position < off_t(end) {
+                let count = sendfile(input, file, &position, min(Int(end) - position, 1 << 20))
+                if count < 0 && errno == EINTR { continue }
+                guard count >= 0 else { throw BerthError(.aborted, "unpack a layer: the helper ended early") }
+                if count == 0 { break }
+            }
+            return Int64(position)
         }
     }
 }

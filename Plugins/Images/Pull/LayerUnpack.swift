@@ -1,0 +1,183 @@
+internal import BerthArchive
+internal import BerthBase
+internal import BerthDigest
+internal import BerthServices
+internal import BerthSystem
+internal import Glibc
+internal import Logging
+internal import SystemPackage
+
+/// Turns one layer into a committed snapshot, while its blob still arrives.
+struct LayerUnpack: Sendable {
+    let services: PullServices
+    let layer: Descriptor
+    let diffID: Digest
+    /// The name of the snapshot below; nil for the first layer.
+    let parent: SnapshotKey?
+    /// The name the snapshot gets.
+    let chainID: Digest
+    let target: SnapshotTarget
+    let growth: BlobGrowth
+    let board: PullBoard
+
+    private var name: SnapshotKey { SnapshotKey(chainID.description) }
+
+    /// The chain of a layer on `below`. Source: OCI image spec, "Layer ChainID".
+    static func chainID(of diffID: Digest, on below: Digest?) throws -> Digest {
+        guard let below else { return diffID }
+        return try ContentHash.digest(of: Array("\(below) \(diffID)".utf8))
+    }
+
+    /// - Returns: whether there was something to unpack.
+    @discardableResult
+    func run() async throws -> Bool {
+        // The snapshot of a chain is one a namespace and a snapshotter.
+        try await services.chains.run("\(target.namespace)/\(target.snapshotter)/\(chainID)") {
+            if try await exists() { return false }
+            try await make()
+            services.durability.add(name, on: target)
+            return true
+        }
+    }
+
+    private func exists() async throws -> Bool {
+        do {
+            _ = try await services.snapshots.stat(name, on: target)
+        } catch let error as BerthError where error.code == .notFound {
+            return false
+        }
+        guard let lease = target.lease else { return true }
+        let resource = LeaseResource.snapshot(snapshotter: target.snapshotter, key: name)
+        let namespace = target.namespace
+        try await services.metadata.write { try $0.addResource(resource, to: lease, in: namespace) }
+        return true
+    }
+
+    private func make() async throws {
+        // What another server restarted is unpacked anew from its beginning; the second time from the stored blob.
+        for attempt in 0..<2 {
+            let restarts = growth.restarts
+            do { return try await makeOnce(restarts) } catch {
+                // Bytes that made no sense may have been those of a mirror that lies; and a download that failed
+                // says better what is wrong than the helper that got its bytes.
+                try await growth.stored()
+                guard growth.restarts != restarts, attempt == 0 else { throw error }
+            }
+        }
+    }
+
+    private struct Restarted: Error, CustomStringConvertible {
+        let description = "the download of a layer began anew while it was unpacked"
+    }
+
+    private func makeOnce(_ restarts: Int) async throws {
+        // Nothing is prepared before there is something to put into it.
+        let first = try await growth.next(after: 0, since: restarts)
+        if case .restarted = first { throw Restarted() }
+        let number = UInt64.random(in: .min ... .max)
+        let key = SnapshotKey("extract-\(Timestamp.now().subsecond)-\(String(number, radix: 36)) \(chainID)")
+        var preparing = target
+        preparing.labels = [GCLabel.pull: "extract", "containerd.io/snapshot.ref": chainID.description]
+        let mounts = try await services.snapshots.prepare(key, parent: parent, readOnly: false, on: preparing)
+        FaultPoint.hit("pull.prepared")
+        try await withUndo(onFailedUndo: { failures in
+            services.logger.warning(
+                "an unfinished layer is left for the next start",
+                metadata: ["snapshot": "\(key)", "error": "\(failures.map(\.error))"])
+        }) { undo in
+            undo.add("remove the unfinished snapshot") { [services, target] in
+                try await services.snapshots.remove(key, on: target)
+            }
+            board.set(layer.digest, .unpacking)
+            try await unpack(into: mounts, first, restarts)
+            FaultPoint.hit("pull.unpacked")
+            // The bytes were followed as they came: they count once their digest is known to be right.
+            try await growth.stored()
+            try await commit(key)
+            FaultPoint.hit("pull.committed")
+        }
+    }
+
+    private func commit(_ key: SnapshotKey) async throws {
+        var committing = target
+        committing.labels = [:]
+        do {
+            try await services.snapshots.commit(name, from: key, on: committing)
+        } catch let error as BerthError where error.code == .alreadyExists {
+            // A client unpacked the same layer by the API meanwhile.
+            try await services.snapshots.remove(key, on: target)
+        }
+    }
+
+    private func unpack(into mounts: [Mount], _ first: BlobGrowth.Step, _ restarts: Int) async throws {
+        var request = try UnpackRequest(Compression(mediaType: layer.mediaType), mounts: mounts)
+        request.diffID = diffID
+        do {
+            guard case .grown(let path, _) = first else {
+                let blob = try await services.content.path(of: layer.digest)
+                let session = try UnpackSession.begin(blob: blob.string, request, services.helper)
+                return try await finish(session)
+            }
+            let session = try UnpackSession.start(request, services.helper)
+            try await withTaskCancellationHandler {
+                try await follow(path, restarts, session)
+            } onCancel: {
+                session.cancel()
+            }
+            try await finish(session)
+        } catch let error as BerthError {
+            throw error.during("unpack layer \(layer.digest)")
+        }
+    }
+
+    /// Feeds the helper from the file that grows.
+    private func follow(_ path: FilePath, _ restarts: Int, _ session: UnpackSession) async throws {
+        let file = try attempting("follow layer \(layer.digest)") { () throws(Errno) in try Files.open(path.string, O_RDONLY) }
+        let descriptor = file.rawValue
+        var offset: Int64 = 0
+        do {
+            while offset < layer.size {
+                let step = try await growth.next(after: offset, since: restarts)
+                let end: Int64
+                switch step {
+                case .restarted: throw Restarted()
+                case .grown(_, let available): end = available
+                case .stored: end = layer.size
+                }
+                let start = offset
+                let reached = try await Blocking.run(on: UnpackSession.lane) {
+                    try session.sendBlocking(file: descriptor, from: start, to: end)
+                }
+                board.touch()
+                if case .stored = step, reached < end { throw Restarted() }
+                offset = reached
+            }
+        } catch let error as BerthError where error.code == .aborted {
+            // The helper ended: it knows why.
+            _ = try await session.finish()
+            throw error
+        } catch {
+            session.cancel()
+            _ = try? await session.finish()
+            throw error
+        }
+        withExtendedLifetime(file) {}
+    }
+
+    /// Waits for the helper, and counts its progress as the pull's.
+    private func finish(_ session: UnpackSession) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                var seen: Int64 = -1
+                while true {
+                    try await Task.sleep(for: .milliseconds(500))
+                    if session.progress != seen { board.touch() }
+                    seen = session.progress
+                }
+            }
+            group.addTask { _ = try await session.finish() }
+            defer { group.cancelAll() }
+            try await group.next()
+        }
+    }
+}
