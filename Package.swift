@@ -103,7 +103,7 @@ let targets: [Target] = [
     tests("Content", ["ContentPlugins", "BerthConformance", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
     tests("Snapshotters", ["SnapshottersPlugins", "BerthArchive", "BerthSystem", "BerthConformance", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
     tests("Metadata", ["MetadataPlugins", "BerthStore", "BerthConformance", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
-    tests("Images", ["ImagesPlugins", "BerthArchive", "BerthOCI", "BerthConformance", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
+    tests("Images", ["ImagesPlugins", "ContentPlugins", "MetadataPlugins", "SnapshottersPlugins", "unpack-probe", "BerthArchive", "BerthDigest", "BerthOCI", "BerthSystem", "BerthConformance", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
     tests("Network", ["NetworkPlugins", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
     tests("Tasks", ["TasksPlugins", "SandboxPlugins", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
     tests("CRI", ["CRIPlugins", "BerthAPI", "BerthOCI", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),

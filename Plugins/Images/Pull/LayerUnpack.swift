@@ -113,14 +113,15 @@ struct LayerUnpack: Sendable {
         var request = try UnpackRequest(Compression(mediaType: layer.mediaType), mounts: mounts)
         request.diffID = diffID
         do {
-            guard case .grown(let path, _) = first else {
+            guard case .grown(let path, _) = first, let file = try open(path) else {
+                try await growth.stored()
                 let blob = try await services.content.path(of: layer.digest)
                 let session = try UnpackSession.begin(blob: blob.string, request, services.helper)
                 return try await finish(session)
             }
             let session = try UnpackSession.start(request, services.helper)
             try await withTaskCancellationHandler {
-                try await follow(path, restarts, session)
+                try await follow(file, restarts, session)
             } onCancel: {
                 session.cancel()
             }
@@ -130,10 +131,22 @@ struct LayerUnpack: Sendable {
         }
     }
 
+    /// An open file that closes itself.
+    private final class OpenFile: Sendable {
+        let descriptor: OwnedFD
+        init(_ descriptor: consuming OwnedFD) { self.descriptor = descriptor }
+    }
+
+    /// Nil if the blob became whole meanwhile, and the file moved.
+    private func open(_ path: FilePath) throws -> OpenFile? {
+        do { return OpenFile(try Files.open(path.string, O_RDONLY)) } catch {
+            if error == .noSuchFileOrDirectory { return nil }
+            throw BerthError(error, "follow layer \(layer.digest)")
+        }
+    }
+
     /// Feeds the helper from the file that grows.
-    private func follow(_ path: FilePath, _ restarts: Int, _ session: UnpackSession) async throws {
-        let file = try attempting("follow layer \(layer.digest)") { () throws(Errno) in try Files.open(path.string, O_RDONLY) }
-        let descriptor = file.rawValue
+    private func follow(_ file: OpenFile, _ restarts: Int, _ session: UnpackSession) async throws {
         var offset: Int64 = 0
         do {
             while offset < layer.size {
@@ -146,7 +159,7 @@ struct LayerUnpack: Sendable {
                 }
                 let start = offset
                 let reached = try await Blocking.run(on: UnpackSession.lane) {
-                    try session.sendBlocking(file: descriptor, from: start, to: end)
+                    try session.sendBlocking(file: file.descriptor.rawValue, from: start, to: end)
                 }
                 board.touch()
                 if case .stored = step, reached < end { throw Restarted() }
@@ -161,7 +174,6 @@ struct LayerUnpack: Sendable {
             _ = try? await session.finish()
             throw error
         }
-        withExtendedLifetime(file) {}
     }
 
     /// Waits for the helper, and counts its progress as the pull's.
