@@ -83,7 +83,7 @@ let targets: [Target] = [
     plugins("Network", ["BerthOCI", "BerthSystem"]),
     plugins("Tasks", ["BerthShimClient", "BerthTTRPC", "BerthShimAPI", "BerthIO", "BerthSystem", "BerthOCI"]),
     plugins("Sandbox", ["BerthShimClient", "BerthTTRPC", "BerthShimAPI", "BerthIO", "BerthSystem", "BerthOCI"]),
-    plugins("CRI", ["BerthGRPC", "BerthAPI", "BerthOCI", "BerthSystem", protobuf]),
+    plugins("CRI", ["BerthGRPC", "BerthAPI", "BerthOCI", "BerthSystem", "BerthDigest", "BerthArchive", protobuf]),
     plugins("Servers", ["BerthGRPC", "BerthAPI", "BerthIO", "BerthSystem", protobuf]),
     // tests, one target a module or family
     tests("BerthBase", ["BerthBase"]),

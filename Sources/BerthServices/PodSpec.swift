@@ -74,6 +74,8 @@ public struct PodSpec: Sendable, Hashable, Codable {
     public var sysctls: [String: String] = [:]
     /// Whether its containers may be privileged.
     public var privileged = false
+    /// The SELinux label that was asked for, `user:role:type:level`, or empty.
+    public var selinuxLabel: String = ""
     /// The runtime handler; empty: the configured default.
     public var runtimeHandler: String = ""
     /// Resources beside those of the containers, if the manager said.

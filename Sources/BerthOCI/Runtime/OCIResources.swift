@@ -105,6 +105,11 @@ package struct OCIThrottleDevice: Codable, Hashable, Sendable {
 package struct OCIHugepageLimit: Codable, Hashable, Sendable {
     package var pageSize: String
     package var limit: UInt64
+
+    package init(pageSize: String, limit: UInt64) {
+        self.pageSize = pageSize
+        self.limit = limit
+    }
 }
 
 /// The class and priorities of network traffic (cgroup v1 only).
