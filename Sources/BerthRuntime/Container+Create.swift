@@ -97,7 +97,7 @@ private struct Making {
 
     private func compile() throws(BerthError) -> SeccompProgram? {
         guard let seccomp = linux.seccomp else { return nil }
-        return try SeccompCache(environment.stateRoot.string).program(for: seccomp)
+        return try SeccompCache(environment.cacheRoot.string).program(for: seccomp)
     }
 
     /// The path is the specification's; relative ones and none start at the hierarchy's root.
@@ -205,7 +205,7 @@ private struct Making {
             id: request.id, bundle: request.bundle.string, pid: pid, startTime: status.startTime,
             created: Double(now.tv_sec) + Double(now.tv_nsec) / 1e9, cgroupPath: cgroup?.path,
             annotations: request.spec.annotations, rootfs: rootfsName, noNewKeyring: request.noNewKeyring)
-        try directory.write(request.spec, json: request.specJSON)
+        if request.keepsSpec { try directory.write(request.spec, json: request.specJSON) }
         try directory.write(record)
         return Container(record, spec: request.spec, cgroup: cgroup, environment: environment)
     }

@@ -20,7 +20,7 @@ extension Container {
         try addCgroup(to: &plan)
         try addNamespaces(to: &plan)
         let seccomp = try spec.linux?.seccomp.map { filter throws(BerthError) in
-            try SeccompCache(environment.stateRoot.string).program(for: filter)
+            try SeccompCache(environment.cacheRoot.string).program(for: filter)
         } ?? nil
         var steps = ProcessSteps(process: request.process, stdio: request.stdio, seccomp: seccomp)
         steps.keyring = record.noNewKeyring ? nil : "_ses." + id

@@ -1,5 +1,5 @@
-internal import BerthBase
-internal import BerthOCI
+package import BerthBase
+package import BerthOCI
 internal import BerthSystem
 internal import Glibc
 internal import SystemPackage
@@ -22,7 +22,7 @@ enum RootfsMount {
         }
     }
 
-    private static func make(_ mount: OCIMount) throws(BerthError) -> OwnedFD {
+    fileprivate static func make(_ mount: OCIMount) throws(BerthError) -> OwnedFD {
         let options = MountOptions(mount.options ?? [])
         if options.bind || mount.type == "bind" { return try bind(mount, options) }
         let type = mount.type ?? ""
@@ -66,6 +66,15 @@ enum RootfsMount {
                 return try context.set(key, value)
             }
         }
+    }
+}
+
+/// Mounts of a root file system that are to be seen on the host.
+package enum RootfsMounts {
+    /// Puts one mount on a directory. May block.
+    package static func attach(_ mount: OCIMount, at path: String) throws(BerthError) {
+        let made = try RootfsMount.make(mount)
+        try attempting("mount on '\(path)'") { () throws(Errno) in try Mounts.attach(made.rawValue, to: path) }
     }
 }
 

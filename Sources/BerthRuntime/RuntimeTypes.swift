@@ -10,11 +10,16 @@ package struct RuntimeEnvironment: Sendable {
     package var initPath: FilePath
     /// Whether `cgroupsPath` is `slice:prefix:name`. Refused where there is no systemd.
     package var systemdCgroup: Bool
+    /// Where compiled seccomp filters are kept, for all containers of the machine if they share it.
+    package var cacheRoot: FilePath
 
-    package init(stateRoot: FilePath, initPath: FilePath, systemdCgroup: Bool = false) {
+    package init(
+        stateRoot: FilePath, initPath: FilePath, systemdCgroup: Bool = false, cacheRoot: FilePath? = nil
+    ) {
         self.stateRoot = stateRoot
         self.initPath = initPath
         self.systemdCgroup = systemdCgroup
+        self.cacheRoot = cacheRoot ?? stateRoot
     }
 }
 
@@ -51,6 +56,13 @@ package struct LaunchedProcess: ~Copyable {
         self.console = console
         self.warnings = warnings
     }
+
+    /// Its parts; the descriptors are the caller's to close.
+    package consuming func release() -> (pid: Int32, pidfd: Int32, console: Int32?, warnings: [String]) {
+        var number: Int32?
+        if let console = console.take() { number = console.release() }
+        return (pid, pidfd.release(), number, warnings)
+    }
 }
 
 /// A new container with its waiting process.
@@ -62,6 +74,9 @@ package struct CreatedContainer: ~Copyable {
         self.container = container
         self.process = process
     }
+
+    /// The process alone.
+    package consuming func releaseProcess() -> LaunchedProcess { process }
 }
 
 /// What a container is made from.
@@ -75,6 +90,8 @@ package struct ContainerRequest: Sendable {
     package var podNamespaces: [OCINamespaceType: Int32] = [:]
     /// The bytes the specification was read from, to be kept as they are; nil: it is encoded again.
     package var specJSON: [UInt8]?
+    /// Whether the specification is written to the state directory, for other programs to load the container.
+    package var keepsSpec = true
     package var noPivot = false
     package var noNewKeyring = false
     /// How many descriptors from 3 on the process keeps.

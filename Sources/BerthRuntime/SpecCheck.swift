@@ -133,7 +133,7 @@ enum SpecCheck {
     }
 
     /// A sysctl that is the container's own, by the namespaces it gets.
-    private static func checkSysctl(_ name: String, _ linux: OCILinux) throws(BerthError) {
+    static func checkSysctl(_ name: String, _ linux: OCILinux) throws(BerthError) {
         let dotted = sysctlPath(name).split(separator: "/").joined(separator: ".")
         let kinds = Set((linux.namespaces ?? []).map(\.type))
         let ipc: Set<String> = [

@@ -69,9 +69,11 @@ struct StateDirectory: Sendable {
         return try OCIJSON.decode(ContainerRecord.self, bytes, as: "state.json")
     }
 
-    func spec() throws(BerthError) -> OCISpec {
-        let bytes = try attempting("read '\(path)/config.json'") { () throws(Errno) in
-            try Files.read(path + "/config.json")
+    /// The specification that was kept here, or else the bundle's.
+    func spec(bundle: String) throws(BerthError) -> OCISpec {
+        if let kept = try? Files.read(path + "/config.json") { return try OCISpec(json: kept) }
+        let bytes = try attempting("read '\(bundle)/config.json'") { () throws(Errno) in
+            try Files.read(bundle + "/config.json")
         }
         return try OCISpec(json: bytes)
     }
@@ -106,4 +108,10 @@ struct ProcessStatus {
         startTime = start
         isZombie = fields[0] == "Z" || fields[0] == "X"
     }
+}
+
+/// Tells one process from a later one with the same pid.
+package enum ProcessIdentity {
+    /// When the process started, in clock ticks since the boot; nil if there is none.
+    package static func startTime(of pid: Int32) -> UInt64? { ProcessStatus(pid)?.startTime }
 }

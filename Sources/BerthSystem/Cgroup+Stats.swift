@@ -10,6 +10,7 @@ extension Cgroup {
         stats.cpuUsageNanoseconds = cpu["usage_usec"].map { $0 * 1000 }
         stats.cpuUserNanoseconds = cpu["user_usec"].map { $0 * 1000 }
         stats.cpuSystemNanoseconds = cpu["system_usec"].map { $0 * 1000 }
+        stats.periods = cpu["nr_periods"]
         stats.throttledPeriods = cpu["nr_throttled"]
         stats.throttledNanoseconds = cpu["throttled_usec"].map { $0 * 1000 }
         stats.memoryUsageBytes = number("memory", "memory.current")
@@ -39,6 +40,7 @@ extension Cgroup {
         stats.cpuUserNanoseconds = number("cpuacct", "cpuacct.usage_user")
         stats.cpuSystemNanoseconds = number("cpuacct", "cpuacct.usage_sys")
         let cpu = table("cpu", "cpu.stat")
+        stats.periods = cpu["nr_periods"]
         stats.throttledPeriods = cpu["nr_throttled"]
         stats.throttledNanoseconds = cpu["throttled_time"]
         stats.memoryUsageBytes = number("memory", "memory.usage_in_bytes")

@@ -3,6 +3,7 @@ package struct CgroupStats: Sendable, Hashable, Codable {
     package var cpuUsageNanoseconds: UInt64?
     package var cpuUserNanoseconds: UInt64?
     package var cpuSystemNanoseconds: UInt64?
+    package var periods: UInt64?
     package var throttledPeriods: UInt64?
     package var throttledNanoseconds: UInt64?
     package var memoryUsageBytes: UInt64?

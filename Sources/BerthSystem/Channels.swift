@@ -15,6 +15,9 @@ package struct PipeEnds: ~Copyable {
         reader = OwnedFD(ends[0])
         writer = OwnedFD(ends[1])
     }
+
+    /// Gives both ends away: the caller closes.
+    package consuming func release() -> (reader: Int32, writer: Int32) { (reader.release(), writer.release()) }
 }
 
 /// Two connected message sockets (`SOCK_SEQPACKET`).
@@ -101,10 +104,13 @@ package struct SignalQueue: ~Copyable {
     package init() throws(Errno) { descriptor = OwnedFD(try sys(berth_signal_descriptor())) }
 
     /// The next signal's number; nil if none waits.
-    package func next() -> Int32? {
+    package func next() -> Int32? { SignalQueue.next(from: descriptor.rawValue) }
+
+    /// The next signal of a descriptor of signals; nil if none waits.
+    package static func next(from descriptor: Int32) -> Int32? {
         var bytes = [UInt8](repeating: 0, count: 128)
         // SAFETY: the buffer holds one whole `struct signalfd_siginfo`.
-        let count = unsafe bytes.withUnsafeMutableBytes { unsafe read(descriptor.rawValue, $0.baseAddress, 128) }
+        let count = unsafe bytes.withUnsafeMutableBytes { unsafe read(descriptor, $0.baseAddress, 128) }
         guard count == 128 else { return nil }
         return Int32(bytes[0])
     }

@@ -46,6 +46,11 @@ package enum PidFD {
         try wait(type: 1, id: pid, options: WEXITED).map(\.outcome)
     }
 
+    /// Reaps a child by its pid if it has ended; nil if it still runs.
+    package static func reapIfEnded(pid: Int32) throws(Errno) -> ExitOutcome? {
+        try wait(type: 1, id: pid, options: WEXITED | WNOHANG).map(\.outcome)
+    }
+
     private static func wait(
         type: Int32, id: Int32, options: Int32
     ) throws(Errno) -> (pid: Int32, outcome: ExitOutcome)? {

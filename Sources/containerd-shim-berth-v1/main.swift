@@ -1,1 +1,4 @@
-// Not written yet.
+internal import BerthShim
+internal import Glibc
+
+exit(ShimProgram.run(Array(CommandLine.arguments.dropFirst())))

@@ -141,4 +141,5 @@ int berth_signal_descriptor(void);
 int berth_unix_socket(int dir, const char *name, int listen_backlog, unsigned mode);
 
 #include "berth_io.h"
+#include "berth_loop.h"
 #include "berth_process.h"
