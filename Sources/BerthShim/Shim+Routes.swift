@@ -59,7 +59,7 @@ extension Shim {
         case "Capabilities": call.answer(capabilities())
         case "ExecSync": try execSync(try call.request(), call)
         case "ReopenLog": try reopenLog(try call.request(), call)
-        case "Exits": call.answer(exits(try call.request()))
+        case "Exits": try exits(try call.request(), call)
         default: throw unknown(call)
         }
     }

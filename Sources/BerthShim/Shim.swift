@@ -46,6 +46,7 @@ final class Shim {
     var sandbox: Sandbox?
     var journal: ExitJournal
     var server: RPCServer?
+    var exitWaiters: [(call: RPCCall, after: UInt64)] = []
     var runningExecs: [ObjectIdentifier: SyncExec] = [:]
     private var tokens: [UInt64: (BerthError?) -> Void] = [:]
     private var lastToken: UInt64 = 0
@@ -147,7 +148,7 @@ final class Shim {
         }
     }
 
-    private func leaveIfEmpty() { if tasks.isEmpty, sandbox == nil { leave() } }
+    func leaveIfEmpty() { if tasks.isEmpty, sandbox == nil { leave() } }
 
     /// Ends the shim once the events are delivered, or nobody has taken them for a while.
     func leave() {

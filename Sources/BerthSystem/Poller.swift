@@ -39,7 +39,7 @@ package struct Poller: ~Copyable {
     package func wait(_ milliseconds: Int32) throws(Errno) -> [(fd: Int32, ready: Readiness)] {
         var buffer = [berth_ready](repeating: berth_ready(), count: Poller.batch)
         // SAFETY: the buffer is as long as its count says.
-        let count = unsafe berth_epoll_wait(epoll.rawValue, &buffer, Int32(Poller.batch), milliseconds)
+        let count = unsafe berth_epoll_ready(epoll.rawValue, &buffer, Int32(Poller.batch), milliseconds)
         if count == -EINTR { return [] }
         return buffer.prefix(Int(try sys(count))).map { ($0.fd, Readiness(rawValue: $0.events)) }
     }

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -56,6 +57,22 @@ static void keep(int fd) {
     syscall(SYS_fcntl, fd, F_SETFD, 0);
 }
 
+/// A disposition as the kernel has it.
+struct kernel_action {
+    void *handler;
+    unsigned long flags;
+    void *restorer;
+    uint64_t mask;
+};
+
+/// CLONE_CLEAR_SIGHAND leaves what the caller ignores, such as SIGPIPE: a container must not inherit that.
+static void reset_signals(void) {
+    struct kernel_action fresh;
+    memset(&fresh, 0, sizeof(fresh));
+    for (int signal = 1; signal <= 64; signal++)
+        syscall(SYS_rt_sigaction, signal, &fresh, NULL, sizeof(fresh.mask));
+}
+
 /// The child: only system calls, as it shares its memory with a suspended parent of many threads.
 static void child(void *argument) {
     struct berth_launch *launch = argument;
@@ -66,6 +83,7 @@ static void child(void *argument) {
         *--number = (char)('0' + rest % 10);
     char *argv[] = {(char *)"berth-init", number, NULL};
     char *envp[] = {NULL};
+    reset_signals();
     long result = syscall(SYS_close_range, 3 + launch->preserved, ~0u, CLOEXEC_RANGE);
     if (result == 0) {
         keep(launch->plan);

@@ -4,30 +4,21 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
-
-int berth_epoll_create(void) {
-    return berth_result(epoll_create1(EPOLL_CLOEXEC));
-}
 
 int berth_epoll_control(int epoll, int operation, int fd, uint32_t events) {
     struct epoll_event event = {.events = events, .data.fd = fd};
     return berth_result(epoll_ctl(epoll, operation, fd, &event));
 }
 
-int berth_epoll_wait(int epoll, struct berth_ready *out, int room, int milliseconds) {
+int berth_epoll_ready(int epoll, struct berth_ready *out, int room, int milliseconds) {
     struct epoll_event events[64];
     int count = epoll_wait(epoll, events, room < 64 ? room : 64, milliseconds);
     for (int i = 0; i < count; i++)
         out[i] = (struct berth_ready){events[i].data.fd, events[i].events};
     return berth_result(count);
-}
-
-int berth_eventfd(void) {
-    return berth_result(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 }
 
 void berth_eventfd_add(int fd) {

@@ -28,7 +28,9 @@ final class RelayLoop {
             jobs[id]?.outputs.forEach(flush)
             notify(.done(token: token, nil))
         case .closeInput(let id):
-            jobs[id]?.streams.filter { $0.isInput }.forEach(close)
+            guard let job = jobs[id] else { return }
+            job.streams.filter { $0.isInput }.forEach(close)
+            finishIfEnded(job)
         case .end(let id): end(id)
         }
     }
@@ -105,6 +107,7 @@ final class RelayLoop {
         }
         stream.waiting = []
         resume(stream, sink)
+        if stream.isInput, stream.source < 0 { closeSink(stream) }
     }
 
     private func stop(_ stream: RelayStream, until sink: Int32) {
@@ -142,7 +145,7 @@ final class RelayLoop {
         Glibc.close(stream.source)
         stream.source = -1
         stream.job.finish(stream)
-        if stream.isInput { closeSink(stream) }
+        if stream.isInput, stream.waiting.isEmpty { closeSink(stream) }
     }
 
     private func closeSink(_ stream: RelayStream) {
@@ -153,7 +156,9 @@ final class RelayLoop {
     }
 
     private func finishIfEnded(_ job: RunningJob) {
-        guard jobs[job.id] != nil, job.outputs.allSatisfy({ $0.source < 0 && $0.waiting.isEmpty }) else { return }
+        // A job of an input alone lasts as long as that.
+        let deciding = job.outputs.isEmpty ? job.streams : job.outputs
+        guard jobs[job.id] != nil, deciding.allSatisfy({ $0.source < 0 && $0.waiting.isEmpty }) else { return }
         remove(job)
         notify(.ended(job.id))
     }

@@ -15,8 +15,11 @@ extension Shim {
         return sandbox
     }
 
+    /// A sandbox that was created and not started is created again.
     func createSandbox(_ request: CreateSandboxRequest, _ call: RPCCall) throws(BerthError) {
-        guard sandbox == nil else { throw BerthError(.alreadyExists, "sandbox '\(request.sandboxID)' exists already") }
+        if let sandbox, sandbox.id != request.sandboxID || sandbox.phase != .created {
+            throw BerthError(.alreadyExists, "sandbox '\(sandbox.id)' exists already")
+        }
         let path = request.bundlePath + "/config.json"
         let bytes = try attempting("read '\(path)'") { () throws(Errno) in try Files.read(path) }
         sandbox = Sandbox(id: request.sandboxID, spec: try OCISpec(json: bytes), netnsPath: request.netnsPath)
@@ -25,6 +28,7 @@ extension Shim {
 
     func startSandbox(_ request: StartSandboxRequest, _ call: RPCCall) throws(BerthError) {
         let sandbox = try sandbox(request.sandboxID)
+        if case .ready(let time) = sandbox.phase { return call.answer(StartSandboxResponse(sandbox.pid, time)) }
         guard sandbox.phase == .created else {
             throw BerthError(.failedPrecondition, "start sandbox '\(sandbox.id)': it was started before")
         }
@@ -59,10 +63,7 @@ extension Shim {
         } catch {
             log.write(.error, "sandbox '\(sandbox.id)': \(error)")
         }
-        var answer = StartSandboxResponse()
-        answer.pid = UInt32(sandbox.pid)
-        answer.createdAt = now
-        call.answer(answer)
+        call.answer(StartSandboxResponse(sandbox.pid, now))
     }
 
     /// Without its first process a pid namespace takes no other: the pod is over.
@@ -85,7 +86,7 @@ extension Shim {
 
     /// Kills what runs in the pod and lets go of its namespaces and cgroup. A sandbox that is stopped is success.
     func stopSandbox(_ request: StopSandboxRequest, _ call: RPCCall) throws(BerthError) {
-        let sandbox = try sandbox(request.sandboxID)
+        guard let sandbox, sandbox.id == request.sandboxID else { return call.answer(StopSandboxResponse()) }
         if case .stopped = sandbox.phase { return call.answer(StopSandboxResponse()) }
         guard sandbox.phase != .starting, sandbox.phase != .stopping else {
             throw BerthError(.failedPrecondition, "stop sandbox '\(sandbox.id)': a start or stop is under way")
@@ -128,7 +129,10 @@ extension Shim {
 
     /// Ends the shim after what is left of the pod was removed. Refused while it is not stopped.
     func shutdownSandbox(_ request: ShutdownSandboxRequest, _ call: RPCCall) throws(BerthError) {
-        let sandbox = try sandbox(request.sandboxID)
+        guard let sandbox, sandbox.id == request.sandboxID else {
+            call.answer(ShutdownSandboxResponse())
+            return leaveIfEmpty()
+        }
         switch sandbox.phase {
         case .created, .stopped: break
         case .starting, .ready, .stopping:
@@ -190,6 +194,14 @@ extension Shim {
         var answer = PlatformResponse()
         answer.platform = message
         return answer
+    }
+}
+
+extension StartSandboxResponse {
+    init(_ pid: Int32, _ time: Timestamp) {
+        self.init()
+        self.pid = UInt32(pid)
+        createdAt = time
     }
 }
 

@@ -9,19 +9,25 @@ internal import SystemPackage
 final class ShimLog {
     enum Level: String { case info, warning, error }
 
-    private let file: OwnedBox?
+    /// The most bytes of `shim.log`; what would go beyond begins the file anew.
+    static let maxBytes = 65536
 
-    /// Opens `log` in a bundle if the daemon made one.
+    private let file: OwnedBox?
+    private let isFile: Bool
+    private var written = 0
+
+    /// Opens `log` in a bundle if the daemon made one, or else a file `shim.log`.
     init(bundle: String) {
         // For both: a FIFO then needs no reader, and outlives one.
-        guard let opened = try? Files.open("\(bundle)/log", O_RDWR | O_NONBLOCK | O_APPEND) else {
-            file = nil
-            return
+        if let fifo = try? Files.open("\(bundle)/log", O_RDWR | O_NONBLOCK | O_APPEND) {
+            (file, isFile) = (OwnedBox(fifo), false)
+        } else if let own = try? Files.open("\(bundle)/shim.log", O_WRONLY | O_CREAT | O_APPEND, mode: 0o600) {
+            (file, isFile) = (OwnedBox(own), true)
+        } else {
+            (file, isFile) = (nil, true)
         }
-        let box = OwnedBox(opened)
-        file = box
         // What the language's runtime says before it gives up goes there, too.
-        dup2(box.number, 2)
+        if let file { dup2(file.number, 2) }
     }
 
     func write(_ level: Level, _ message: String) {
@@ -36,6 +42,11 @@ final class ShimLog {
             }
         }
         let line = "time=\"\(Timestamp.now().rfc3339)\" level=\(level.rawValue) msg=\"\(escaped)\"\n"
+        written += line.utf8.count
+        if isFile, written > ShimLog.maxBytes {
+            _ = ftruncate(file.number, 0)
+            written = line.utf8.count
+        }
         _ = try? Files.write(Array(line.utf8), to: file.number)
     }
 }

@@ -15,6 +15,15 @@ struct ShimSocket: Hashable {
         path = "\(ShimSocket.folder)/s/\(ShimSocket.digest("\(address)\n\(namespace)\n\(group)"))"
     }
 
+    /// Where the daemon that starts us says, in `BERTH_SHIM_SOCKET`, or else where all shims of other daemons are.
+    static func wanted(_ arguments: ShimArguments, group: String) -> ShimSocket {
+        let named = ShimProgram.variable("BERTH_SHIM_SOCKET")
+        if named.hasPrefix("/") { return ShimSocket(path: named) }
+        return ShimSocket(address: arguments.address, namespace: arguments.namespace, group: group)
+    }
+
+    private init(path: String) { self.path = path }
+
     /// `unix:///…`.
     var address: String { "unix://" + path }
 

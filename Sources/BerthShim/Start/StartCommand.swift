@@ -19,7 +19,7 @@ struct StartCommand {
     /// The exit status; the server's child returns from here when it is done.
     func run() throws(BerthError) -> Int32 {
         let group = StartCommand.group(of: bundle) ?? arguments.id
-        let socket = ShimSocket(address: arguments.address, namespace: arguments.namespace, group: group)
+        let socket = ShimSocket.wanted(arguments, group: group)
         if group != arguments.id, socket.isServed { return try tell(socket) }
         let initPath = try ShimProgram.initPath()
         let listener: OwnedFD

@@ -7,8 +7,9 @@ internal import SystemPackage
 
 /// The standard streams of one process, from their opening until the process is deleted.
 ///
-/// FIFOs go to the process as they are. The shim keeps a reading end of each output FIFO, so that a process whose client
-/// died is not killed by SIGPIPE, and a writing end of the input until `closeInput`.
+/// Output FIFOs go to the process as they are. The shim keeps a reading end of each, so that a process whose client died
+/// is not killed by SIGPIPE. Input comes through the relay: it ends when the last client closes the FIFO, but not before
+/// the first has come, and a FIFO by itself cannot tell the two.
 final class ProcessStreams {
     let request: StdioRequest
     /// How the runtime is to set the process up.
@@ -55,9 +56,12 @@ final class ProcessStreams {
         switch target {
         case .null: return try give(try open("/dev/null", O_RDONLY))
         case .fifo(let path):
-            // Opened for both first: that never waits for the client.
-            inputHold = try open(path, O_RDWR | O_NONBLOCK)
-            return try give(try open(path, O_RDONLY))
+            let source = try open(path, O_RDONLY | O_NONBLOCK)
+            let pipe = BoxedPipe(try attempting("make a pipe") { () throws(Errno) in try PipeEnds() })
+            try attempting("make a pipe") { () throws(Errno) in try LocalSocket.setNonblocking(pipe.writer.number) }
+            job.input = job.streams.count
+            job.streams.append(.init(source: source.release(), sink: .pipe(pipe.writer.release())))
+            return try give(pipe.reader)
         case .file, .logger, .criLog:
             throw BerthError(.invalidArgument, "stream '\(request.stdin)': standard input is a FIFO or empty")
         }
@@ -174,7 +178,7 @@ final class ProcessStreams {
     /// Nobody writes to the standard input any more.
     func closeInput() {
         inputHold = nil
-        if let relayID, request.terminal { relay.send(.closeInput(relayID)) }
+        if let relayID { relay.send(.closeInput(relayID)) }
     }
 
     /// Changes the terminal's size.

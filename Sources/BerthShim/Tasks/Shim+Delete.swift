@@ -72,6 +72,7 @@ extension Shim {
         end(process.streams) { [self] in
             let (pid, exit) = (process.machine.pid, process.machine.exit)
             tasks[task.id] = nil
+            journal.forget(container: task.id)
             apply(.deleted, to: process)
             call.answer(DeleteResponse(pid, exit))
             done()

@@ -34,6 +34,7 @@ extension Shim {
         let rest = effects.dropFirst()
         let tell = { [self] in
             for effect in rest { perform(effect, process, rootfs: []) }
+            if process.isInit { tellExitWaiters() }
             process.settled()
         }
         guard let id = process.streams?.relayID else { return tell() }

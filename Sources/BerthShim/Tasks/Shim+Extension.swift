@@ -18,10 +18,27 @@ extension Shim {
         return answer
     }
 
-    func exits(_ request: ShimExitsRequest) -> ShimExitsResponse {
-        var answer = ShimExitsResponse()
-        answer.exits = journal.exits(after: request.after)
-        return answer
+    /// The most calls that wait for an exit.
+    static let maxExitWaiters = 64
+
+    func exits(_ request: ShimExitsRequest, _ call: RPCCall) throws(BerthError) {
+        let exits = journal.exits(after: request.after)
+        guard exits.isEmpty, request.wait else { return call.answer(ShimExitsResponse(exits)) }
+        exitWaiters.removeAll { !$0.call.isWanted }
+        guard exitWaiters.count < Shim.maxExitWaiters else {
+            throw BerthError(.resourceExhausted, "\(Shim.maxExitWaiters) calls wait for exits already")
+        }
+        exitWaiters.append((call, request.after))
+    }
+
+    /// Answers those who wait for exits, now that there is one.
+    func tellExitWaiters() {
+        let waiters = exitWaiters
+        exitWaiters = []
+        for waiter in waiters {
+            let exits = journal.exits(after: waiter.after)
+            if exits.isEmpty { exitWaiters.append(waiter) } else { waiter.call.answer(ShimExitsResponse(exits)) }
+        }
     }
 
     /// How long a disk may take to open a log again.
@@ -111,5 +128,12 @@ extension Shim {
         } then: { [log] result in
             if case .failure(let error) = result { log.write(.warning, "kill an exec: \(error)") }
         }
+    }
+}
+
+extension ShimExitsResponse {
+    init(_ exits: [ShimExit]) {
+        self.init()
+        self.exits = exits
     }
 }

@@ -10,14 +10,11 @@ struct berth_ready {
     uint32_t events;
 };
 
-int berth_epoll_create(void);
 /// `operation`: 1 add, 2 remove, 3 change.
 int berth_epoll_control(int epoll, int operation, int fd, uint32_t events);
-/// Fills at most `room` entries, at most 64; waits `milliseconds`, for ever if negative.
-int berth_epoll_wait(int epoll, struct berth_ready *out, int room, int milliseconds);
+/// Waits as berth_epoll_wait does, and reports by descriptor: fills at most `room` entries, at most 64; waits `milliseconds`, for ever if negative.
+int berth_epoll_ready(int epoll, struct berth_ready *out, int room, int milliseconds);
 
-/// A counter that can be waited for.
-int berth_eventfd(void);
 /// Adds one.
 void berth_eventfd_add(int fd);
 /// Takes the count back to zero and returns it.
