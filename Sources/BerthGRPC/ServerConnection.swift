@@ -15,7 +15,6 @@ final class ServerConnection: HTTP2Connection, HTTP2Events, @unchecked Sendable 
     private var controlFrames = RateWindow()
     private var pings = PingPolicy()
     private var keepalive: TimerID?
-    private var isPinging = false
     private var isDraining = false
     private var drainPing = false
 
@@ -52,17 +51,14 @@ final class ServerConnection: HTTP2Connection, HTTP2Events, @unchecked Sendable 
     private func checkPeer() {
         guard isOpen else { return }
         guard ContinuousClock.now - lastReceived >= limits.keepaliveTime else { return planKeepalive() }
-        isPinging = true
+        let asked = ContinuousClock.now
         session.ping()
         planFlush()
         keepalive = loop.schedule(at: .now + limits.keepaliveTimeout) { [weak self] in
             guard let self, isOpen else { return }
-            if ContinuousClock.now - lastReceived >= limits.keepaliveTimeout {
-                close(BerthError(.unavailable, "the peer did not answer a ping"))
-            } else {
-                isPinging = false
-                planKeepalive()
-            }
+            // Any byte shows that the peer lives.
+            if lastReceived > asked { return planKeepalive() }
+            close(BerthError(.unavailable, "the peer did not answer a ping"))
         }
     }
 
@@ -82,8 +78,13 @@ final class ServerConnection: HTTP2Connection, HTTP2Events, @unchecked Sendable 
         drainPing = true
         // Calls on their way are still taken: the peer has seen the notice when it answers the ping.
         session.announceShutdown()
-        session.ping()
         planFlush()
+        // nghttp2 would send a ping of the same turn first.
+        loop.execute { [self] in
+            guard isOpen else { return }
+            session.ping()
+            planFlush()
+        }
         loop.schedule(at: .now + limits.closing) { [weak self] in self?.pingAnswered() }
     }
 

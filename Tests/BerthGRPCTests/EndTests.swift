@@ -48,8 +48,7 @@ import Testing
         _ = await second.result
     }
 
-    @Test(.timeLimit(.minutes(1))) func `a lost connection cancels handlers and wakes writers`() async throws
-    {
+    @Test(.timeLimit(.minutes(1))) func `a lost connection cancels handlers and wakes writers`() async throws {
         let world = try World()
         let client = try await world.client()
         let hang = Task { try await client.unary("/test.v1.Test/Hang", []) }
