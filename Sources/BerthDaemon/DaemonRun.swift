@@ -31,7 +31,8 @@ struct DaemonRun: Sendable {
         LoggingSystem.bootstrap { _ in LineLogHandler(levels, json: isJSON) }
         let logger = Logger(label: "berthd")
         // Before anything is touched: a configuration that is wrong leaves no trace.
-        let kernel = try Kernel(plugins: plugins, configuration: configuration, logger: logger)
+        let kernel = try Kernel(
+            plugins: plugins, configuration: configuration, logger: logger, versions: { LibraryVersions.all })
         let done = DispatchSemaphore(value: 0)
         let status = Shared<Int32>(1)
         Task {

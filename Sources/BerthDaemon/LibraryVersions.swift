@@ -9,11 +9,19 @@ internal import ImagesPlugins
 enum LibraryVersions {
     /// One line each.
     static var text: String {
-        let lines = [
+        (["berthd \(Daemon.version)"] + libraries.map { "\($0.0) \($0.1)" }).joined(separator: "\n")
+    }
+
+    /// By name, `berthd` among them.
+    static var all: [String: String] {
+        Dictionary(libraries + [("berthd", Daemon.version)], uniquingKeysWith: { first, _ in first })
+    }
+
+    private static var libraries: [(String, String)] {
+        [
             ("libnghttp2", HTTP2Library.version), ("libsqlite3", SQLiteLibrary.version), ("libseccomp", seccomp),
             ("libcap", CapabilityLibrary.version), ("libcurl", CurlLibrary.version), ("OpenSSL", CryptoLibrary.version),
         ]
-        return (["berthd \(Daemon.version)"] + lines.map { "\($0.0) \($0.1)" }).joined(separator: "\n")
     }
 
     /// The library that shims compile filters with. The daemon itself does not use it, so it is loaded for this answer.

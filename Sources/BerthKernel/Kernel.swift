@@ -19,7 +19,7 @@ package actor Kernel {
     private let configuration: Configuration
     private let logger: Logger
     private let patience: Patience
-    private let board = StatusBoard()
+    private let board: StatusBoard
     private var settings: [PluginID: Settings]
     private var running: [String: [(name: String, service: any Sendable)]] = [:]
     private var runtimes: [PluginRuntime] = []
@@ -28,8 +28,10 @@ package actor Kernel {
     ///
     /// - Throws: `KernelProblems` with all of it at once.
     package init(
-        plugins: [Plugin], configuration: Configuration, logger: Logger, patience: Patience = Patience()
+        plugins: [Plugin], configuration: Configuration, logger: Logger, patience: Patience = Patience(),
+        versions: @escaping @Sendable () -> [String: String] = { [:] }
     ) throws {
+        board = StatusBoard(versions: versions)
         let plan = try KernelPlan(plugins: plugins, configuration: configuration)
         graph = plan.graph
         settings = plan.settings

@@ -71,6 +71,8 @@ public protocol KernelView: Sendable {
     func plugins() -> [PluginReport]
     /// How long the start of all took.
     var startTime: Duration { get }
+    /// The versions of the daemon (`berthd`) and of the libraries it has loaded, by name.
+    var versions: [String: String] { get }
 }
 
 extension ServiceKey where Interface == any KernelView {

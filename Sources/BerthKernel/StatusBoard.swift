@@ -7,6 +7,11 @@ final class StatusBoard: KernelView {
         var startTime = Duration.zero
     }
     private let state = Shared(State())
+    private let libraries: @Sendable () -> [String: String]
+
+    init(versions: @escaping @Sendable () -> [String: String] = { [:] }) { libraries = versions }
+
+    var versions: [String: String] { libraries() }
 
     func enroll(_ report: PluginReport) { state.withLock { $0.reports.append(report) } }
 

@@ -5,7 +5,7 @@ internal import Glibc
 internal import SwiftProtobuf
 
 /// The daemon's `berth.v1` service, as the commands call it.
-struct Daemon {
+struct Daemon: Sendable {
     private let client: GRPCClient
 
     /// - Throws: `unavailable` that says how to start a daemon.
@@ -13,6 +13,8 @@ struct Daemon {
         do {
             client = try await GRPCClient.connect(unix: address)
         } catch {
+            let error = BerthError.wrapping(error)
+            if error.code == .permissionDenied { throw error.during("connect to '\(address)'") }
             throw BerthError(
                 .unavailable,
                 "no daemon answers at '\(address)': \(error); start berthd, or name its socket with --address")
@@ -39,16 +41,26 @@ struct Daemon {
 /// Prints a message as JSON or by `table`.
 func show<Response: Message>(_ response: Response, _ form: OutputForm, table: () -> String) throws {
     switch form {
-    case .json:
-        var options = JSONEncodingOptions()
-        options.preserveProtoFieldNames = true
-        options.alwaysPrintInt64sAsNumbers = true
-        print(try response.jsonString(options: options))
-    case .table: print(table())
+    case .json: say(try json(response))
+    case .table: say(table())
     }
 }
 
-/// Seconds since a moment.
+/// A message as JSON: the names of the .proto file, fields with their default value left out.
+func json(_ message: some Message) throws -> String {
+    var options = JSONEncodingOptions()
+    options.preserveProtoFieldNames = true
+    options.alwaysPrintInt64sAsNumbers = true
+    options.useDeterministicOrdering = true
+    return try message.jsonString(options: options)
+}
+
+/// Writes a line to the standard output; nothing for an empty one.
+func say(_ line: String) {
+    if !line.isEmpty { write(Array((line + "\n").utf8), to: 1) }
+}
+
+/// How long ago a moment was.
 func age(of moment: Google_Protobuf_Timestamp) -> String {
     humanAge(Timestamp.now().seconds - moment.seconds)
 }
@@ -60,6 +72,9 @@ func write(_ bytes: [UInt8], to descriptor: Int32) {
         let count = bytes.withUnsafeBytes {
             Glibc.write(descriptor, $0.baseAddress?.advanced(by: sent), $0.count - sent)
         }
+        if count < 0, errno == EINTR { continue }
+        // Whoever read our output has gone: there is nothing left to do, and nobody to tell.
+        if count < 0, errno == EPIPE { exit(128 + SIGPIPE) }
         if count <= 0 { return }
         sent += count
     }

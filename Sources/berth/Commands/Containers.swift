@@ -17,11 +17,13 @@ struct Containers: AsyncParsableCommand {
         request.namespace = namespace
         let response: Berth_V1_ContainersResponse = try await common.connect().call("Containers", request)
         try show(response, common.output) {
-            var table = Table("CONTAINER", "NAME", "NAMESPACE", "IMAGE", "STATE", "IP", "CREATED")
+            var table = Table("CONTAINER", "NAME", "NAMESPACE", "IMAGE", "COMMAND", "STATE", "IP", "CREATED")
             for one in response.containers {
                 let state = one.state == "exited" ? "exited (\(one.exitCode))" : one.state
                 let id = String(one.id.prefix(12))
-                table.add(id, one.name, one.namespace, one.image, state, one.ip, age(of: one.createdAt))
+                let command = one.command.count > 30 ? one.command.prefix(29) + "…" : one.command
+                table.add(
+                    id, one.name, one.namespace, one.image, command, state, one.ip, age(of: one.createdAt))
             }
             return table.text
         }
@@ -34,7 +36,7 @@ struct Logs: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
     @Flag(name: .shortAndLong, help: "Go on until the container has exited.") var follow = false
     @Option(name: .shortAndLong, help: "Only so many lines from the end.") var tail: Int64 = -1
-    @Flag(name: .shortAndLong, help: "The time before each line.") var timestamps = false
+    @Flag(name: .long, help: "The time before each line.") var timestamps = false
     @Argument(help: "The container's ID, a unique prefix of it, or its name.") var id: String
 
     func run() async throws {
@@ -58,8 +60,12 @@ struct Exec: AsyncParsableCommand {
     @Option(name: [.customShort("e"), .long], help: "NAME=VALUE, may be repeated.") var env: [String] = []
     @Option(name: .shortAndLong, help: "Working directory.") var workdir = ""
     @Option(name: .shortAndLong, help: "User.") var user = ""
+    @Flag(name: .shortAndLong, help: "Not supported yet.") var interactive = false
+    @Flag(name: .shortAndLong, help: "Not supported yet.") var tty = false
     @Argument(help: "The container.") var id: String
     @Argument(parsing: .captureForPassthrough, help: "The command.") var command: [String]
+
+    func validate() throws { try refuseTerminal(interactive: interactive, tty: tty) }
 
     func run() async throws {
         var request = Berth_V1_ExecRequest()
@@ -85,14 +91,17 @@ struct Stop: AsyncParsableCommand {
 
     @OptionGroup var common: CommonOptions
     @Option(name: .shortAndLong, help: "Seconds before it is killed.") var timeout: Int64 = 10
-    @Argument(help: "The container.") var id: String
+    @Argument(help: "The containers.") var ids: [String]
 
     func run() async throws {
-        var request = Berth_V1_StopRequest()
-        request.id = id
-        request.timeout = Google_Protobuf_Duration(seconds: timeout)
-        let response: Berth_V1_StopResponse = try await common.connect().call("Stop", request)
-        try show(response, common.output) { id }
+        let daemon = try await common.connect()
+        for id in ids {
+            var request = Berth_V1_StopRequest()
+            request.id = id
+            request.timeout = Google_Protobuf_Duration(seconds: timeout)
+            let response: Berth_V1_StopResponse = try await daemon.call("Stop", request)
+            try show(response, common.output) { id }
+        }
     }
 }
 
@@ -101,23 +110,26 @@ struct Remove: AsyncParsableCommand {
 
     @OptionGroup var common: CommonOptions
     @Flag(name: .shortAndLong, help: "Stop it first if it runs.") var force = false
-    @Argument(help: "The container.") var id: String
+    @Argument(help: "The containers.") var ids: [String]
 
     func run() async throws {
-        var request = Berth_V1_RemoveRequest()
-        request.id = id
-        request.force = force
-        let response: Berth_V1_RemoveResponse = try await common.connect().call("Remove", request)
-        try show(response, common.output) { id }
+        let daemon = try await common.connect()
+        for id in ids {
+            var request = Berth_V1_RemoveRequest()
+            request.id = id
+            request.force = force
+            let response: Berth_V1_RemoveResponse = try await daemon.call("Remove", request)
+            try show(response, common.output) { id }
+        }
     }
 }
 
 struct Inspect: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Prints the whole record of a container, pod or image as JSON.")
+        abstract: "Prints the whole record of a container or pod as JSON.")
 
     @OptionGroup var common: CommonOptions
-    @Argument(help: "The container, pod or image.") var id: String
+    @Argument(help: "The container or pod.") var id: String
 
     func run() async throws {
         var request = Berth_V1_InspectRequest()

@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import BerthAPI
 internal import BerthBase
+internal import SwiftProtobuf
 
 struct Version: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Prints the daemon's version and its libraries'.")

@@ -22,40 +22,48 @@ struct Run: AsyncParsableCommand {
     @Option(help: "The pod's host name.") var hostname = ""
     @Option(help: "NAME=VALUE, may be repeated.") var label: [String] = []
     @Flag(help: "Mount the root file system read-only.") var readOnly = false
+    @Flag(name: .shortAndLong, help: "No progress of the pull.") var quiet = false
+    @Flag(name: .customLong("plain-http"), help: "Talk http without TLS to the registry.") var plainHTTP = false
+    @Flag(name: .shortAndLong, help: "Not supported yet.") var interactive = false
+    @Flag(name: .shortAndLong, help: "Not supported yet.") var tty = false
     @Argument(help: "The image.") var image: String
     @Argument(parsing: .captureForPassthrough, help: "The command; the image's if not given.") var command: [String] =
         []
 
-    func run() async throws {
-        let daemon = try await common.connect()
-        let response: Berth_V1_RunResponse = try await daemon.call("Run", try request())
-        if detach {
-            try show(response, common.output) { response.id }
-            return
-        }
-        let status = try await Self.follow(response.id, daemon)
-        if rm {
-            var remove = Berth_V1_RemoveRequest()
-            remove.id = response.id
-            remove.force = true
-            let _: Berth_V1_RemoveResponse = try await daemon.call("Remove", remove)
-        }
-        if status != 0 { throw ExitCode(status) }
+    func validate() throws {
+        try refuseTerminal(interactive: interactive, tty: tty)
+        guard network == "pod" || network == "host" else { throw ValidationError("--network is pod or host") }
+        if let cpus, !(cpus >= 0.01 && cpus <= 100_000) { throw ValidationError("--cpus is a number such as 0.5") }
+        _ = try request()
     }
 
-    /// Copies the log to our own streams until the container has exited; its exit code.
-    static func follow(_ id: String, _ daemon: Daemon) async throws -> Int32 {
-        var logs = Berth_V1_LogsRequest()
-        logs.id = id
-        logs.follow = true
-        logs.tail = -1
-        try await daemon.stream("Logs", logs) { (chunk: Berth_V1_LogChunk) in
-            write(Array(chunk.data), to: chunk.stream == "stderr" ? 2 : 1)
+    func run() async throws {
+        do {
+            let daemon = try await common.connect()
+            let started = try await start(on: daemon)
+            if detach {
+                try show(started, common.output) { started.id }
+                return
+            }
+            let status = try await Foreground(id: started.id, daemon: daemon, removes: rm).follow()
+            if status != 0 { throw ExitCode(status) }
+        } catch let error as BerthError {
+            // As docker does, so that a script can tell it from the command's own status.
+            throw Failure(error, status: 125)
         }
-        var wait = Berth_V1_WaitRequest()
-        wait.id = id
-        let ended: Berth_V1_WaitResponse = try await daemon.call("Wait", wait)
-        return ended.exitCode
+    }
+
+    /// Runs the image, pulling it first if it is not here.
+    private func start(on daemon: Daemon) async throws -> Berth_V1_RunResponse {
+        let request = try request()
+        do { return try await daemon.call("Run", request) } catch let error as BerthError where error.code == .notFound
+        {
+            var pull = Berth_V1_PullRequest()
+            pull.reference = image
+            pull.plainHTTP = plainHTTP
+            _ = try await Pull.pull(pull, from: daemon, quiet: quiet)
+            return try await daemon.call("Run", request)
+        }
     }
 
     private func request() throws -> Berth_V1_RunRequest {
@@ -66,11 +74,9 @@ struct Run: AsyncParsableCommand {
         request.env = try env.map(Self.pair)
         request.volumes = try volume.map(Self.volume)
         request.memory = try memory.map(Self.bytes) ?? 0
-        request.cpuMillis = Int64((cpus ?? 0) * 1000)
-        guard network == "pod" || network == "host" else { throw ValidationError("--network is pod or host") }
+        request.cpuMillis = Int64(((cpus ?? 0) * 1000).rounded())
         request.hostNetwork = network == "host"
-        // Foreground containers are removed by this command, after their status was read.
-        request.remove = rm && detach
+        request.remove = rm
         request.workdir = workdir
         request.user = user
         request.readOnly = readOnly
