@@ -19,10 +19,7 @@ let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
 func module(_ name: String, _ needs: [Target.Dependency] = [], wrapsC: Bool = false) -> Target {
-    .target(
-        name: name, dependencies: needs,
-        swiftSettings: wrapsC
-            ? strict + [.strictMemorySafety(), .treatWarning("StrictMemorySafety", as: .warning)] : strict)
+    .target(name: name, dependencies: needs, swiftSettings: wrapsC ? strict + [.strictMemorySafety(), .treatWarning("StrictMemorySafety", as: .warning)] : strict)
 }
 func program(_ name: String, _ needs: [Target.Dependency]) -> Target {
     .executableTarget(name: name, dependencies: needs, swiftSettings: strict)
@@ -59,26 +56,18 @@ let targets: [Target] = [
     module("BerthShimClient", ["BerthBase", "BerthIO", "BerthShimAPI", "BerthSystem", "BerthTTRPC", log, system]),
     .target(name: "BerthAPI", dependencies: [protobuf], exclude: ["Protos"], swiftSettings: [.swiftLanguageMode(.v6)]),
     module("BerthOCI", ["BerthBase", system]),
-    module(
-        "BerthArchive",
-        ["BerthBase", "BerthSystem", "CBerthSystem", "CBerthUnpack", "CZstd", "CDeflate", "CCrypto", system]),
+    module("BerthArchive", ["BerthBase", "BerthSystem", "CBerthSystem", "CBerthUnpack", "CZstd", "CDeflate", "CCrypto", system]),
     // the kernel
     module("BerthKernel", ["BerthBase", "BerthTOML", log, system]),
     module("BerthServices", ["BerthBase", "BerthKernel", "BerthOCI", "BerthGRPC", log, system]),
     // processes
-    module(
-        "BerthDaemon",
-        [
-            "BerthBase", "BerthKernel", "BerthServices", "BerthSystem", "BerthTOML", "BerthArchive", "BerthDigest",
-            "BerthGRPC", "BerthStore", "ContentPlugins", "SnapshottersPlugins", "MetadataPlugins", "ImagesPlugins",
-            "NetworkPlugins", "TasksPlugins", "SandboxPlugins",
-            "CRIPlugins", "ServersPlugins", log, system,
-        ]),
-    module(
-        "BerthRuntime", ["BerthBase", "BerthSystem", "BerthOCI", "CBerthClone", "CBerthSystem", "CLibseccomp", system],
-        wrapsC: true),
-    module(
-        "BerthShim", ["BerthBase", "BerthSystem", "BerthOCI", "BerthRuntime", "BerthTTRPC", "BerthShimAPI", system]),
+    module("BerthDaemon", [
+        "BerthBase", "BerthKernel", "BerthServices", "BerthSystem", "BerthTOML", "BerthArchive", "BerthDigest",
+        "BerthGRPC", "BerthStore", "ContentPlugins", "SnapshottersPlugins", "MetadataPlugins", "ImagesPlugins", "NetworkPlugins", "TasksPlugins", "SandboxPlugins",
+        "CRIPlugins", "ServersPlugins", log, system,
+    ]),
+    module("BerthRuntime", ["BerthBase", "BerthSystem", "BerthOCI", "CBerthClone", "CBerthSystem", "CLibseccomp", system], wrapsC: true),
+    module("BerthShim", ["BerthBase", "BerthSystem", "BerthOCI", "BerthRuntime", "BerthTTRPC", "BerthShimAPI", system]),
     program("berthd", ["BerthDaemon"]),
     program("containerd-shim-berth-v1", ["BerthShim"]),
     program("berth-oci", ["BerthRuntime", "BerthBase", "BerthOCI", "BerthSystem", system]),
@@ -107,58 +96,21 @@ let targets: [Target] = [
     tests("BerthShim", ["BerthShim", "BerthShimAPI", "BerthRuntime", "BerthBase", "BerthTestSupport", system]),
     tests("BerthOCI", ["BerthOCI", "BerthBase"]),
     .executableTarget(
-        name: "unpack-probe", dependencies: ["BerthArchive"], path: "Tests/Fixtures/unpack-probe", swiftSettings: strict
-    ),
+        name: "unpack-probe", dependencies: ["BerthArchive"], path: "Tests/Fixtures/unpack-probe", swiftSettings: strict),
     tests("BerthArchive", ["BerthArchive", "unpack-probe", "BerthSystem", "BerthBase", "BerthTestSupport", system]),
     tests("BerthKernel", ["BerthKernel", "BerthTOML", "BerthBase", "BerthTestSupport", log, system]),
     tests("BerthRuntime", ["BerthRuntime", "BerthOCI", "BerthSystem", "BerthBase", "BerthTestSupport", system]),
-    tests(
-        "Content",
-        [
-            "ContentPlugins", "BerthConformance", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log,
-            system,
-        ]),
-    tests(
-        "Snapshotters",
-        [
-            "SnapshottersPlugins", "BerthArchive", "BerthSystem", "BerthConformance", "BerthServices", "BerthKernel",
-            "BerthBase", "BerthTestSupport", log, system,
-        ]),
-    tests(
-        "Metadata",
-        [
-            "MetadataPlugins", "BerthStore", "BerthConformance", "BerthServices", "BerthKernel", "BerthBase",
-            "BerthTestSupport", log, system,
-        ]),
-    tests(
-        "Images",
-        [
-            "ImagesPlugins", "ContentPlugins", "MetadataPlugins", "SnapshottersPlugins", "unpack-probe", "BerthArchive",
-            "BerthDigest", "BerthOCI", "BerthSystem", "BerthConformance", "BerthServices", "BerthKernel", "BerthBase",
-            "BerthTestSupport", log, system,
-        ]),
+    tests("Content", ["ContentPlugins", "BerthConformance", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
+    tests("Snapshotters", ["SnapshottersPlugins", "BerthArchive", "BerthSystem", "BerthConformance", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
+    tests("Metadata", ["MetadataPlugins", "BerthStore", "BerthConformance", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
+    tests("Images", ["ImagesPlugins", "ContentPlugins", "MetadataPlugins", "SnapshottersPlugins", "unpack-probe", "BerthArchive", "BerthDigest", "BerthOCI", "BerthSystem", "BerthConformance", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
     tests("Network", ["NetworkPlugins", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
-    tests(
-        "Tasks",
-        [
-            "TasksPlugins", "SandboxPlugins", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log,
-            system,
-        ]),
-    tests(
-        "CRI",
-        [
-            "CRIPlugins", "BerthAPI", "BerthOCI", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log,
-            system,
-        ]),
+    tests("Tasks", ["TasksPlugins", "SandboxPlugins", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
+    tests("CRI", ["CRIPlugins", "BerthAPI", "BerthOCI", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
     .executableTarget(
         name: "slow-daemon", dependencies: ["BerthDaemon", "BerthKernel", "BerthServices", log],
         path: "Tests/Fixtures/slow-daemon", swiftSettings: strict),
-    tests(
-        "BerthDaemon",
-        [
-            "BerthDaemon", "berthd", "slow-daemon", "BerthConformance", "BerthServices", "BerthKernel", "BerthTOML",
-            "BerthBase", "BerthTestSupport", log, system,
-        ]),
+    tests("BerthDaemon", ["BerthDaemon", "berthd", "slow-daemon", "BerthConformance", "BerthServices", "BerthKernel", "BerthTOML", "BerthBase", "BerthTestSupport", log, system]),
     tests("Tidy", ["BerthTestSupport", "BerthBase", system]),
     tests("EndToEnd", ["BerthTestSupport", "BerthBase", "BerthSystem", system]),
 ]

@@ -46,7 +46,7 @@ extension BerthService {
             // Before the read: what is written until the container's end is in the file by then.
             let isEnd = end.withLock { $0 }
             let bytes = try await Blocking.run { try file.read() }
-            for piece in printer.print(parser.feed(bytes)) {
+            for piece in printer.pieces(of: parser.feed(bytes)) {
                 var chunk = Berth_V1_LogChunk()
                 chunk.stream = piece.isError ? "stderr" : "stdout"
                 chunk.data = Data(piece.bytes)

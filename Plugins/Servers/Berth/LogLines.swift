@@ -57,7 +57,7 @@ struct LogPrinter {
     init(timestamps: Bool) { self.timestamps = timestamps }
 
     /// Neighbouring lines of one stream as one piece.
-    mutating func print(_ lines: [LogLine]) -> [(isError: Bool, bytes: [UInt8])] {
+    mutating func pieces(of lines: [LogLine]) -> [(isError: Bool, bytes: [UInt8])] {
         var pieces: [(isError: Bool, bytes: [UInt8])] = []
         for line in lines {
             var bytes: [UInt8] = []
