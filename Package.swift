@@ -106,7 +106,7 @@ let targets: [Target] = [
     tests("Images", ["ImagesPlugins", "ContentPlugins", "MetadataPlugins", "SnapshottersPlugins", "unpack-probe", "BerthArchive", "BerthDigest", "BerthOCI", "BerthSystem", "BerthConformance", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
     tests("Network", ["NetworkPlugins", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
     tests("Tasks", ["TasksPlugins", "SandboxPlugins", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
-    tests("CRI", ["CRIPlugins", "BerthAPI", "BerthOCI", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
+    tests("CRI", ["CRIPlugins", "MetadataPlugins", "BerthStore", "BerthGRPC", "BerthSystem", protobuf, "BerthAPI", "BerthOCI", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
     .executableTarget(
         name: "slow-daemon", dependencies: ["BerthDaemon", "BerthKernel", "BerthServices", log],
         path: "Tests/Fixtures/slow-daemon", swiftSettings: strict),

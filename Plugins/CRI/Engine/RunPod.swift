@@ -47,10 +47,25 @@ extension LocalPodEngine {
         }
         return try await during("run pod '\(Self.subject(row.spec))'") {
             try await lanes.run("pod/\(row.id)") {
-                try await withUndo(onFailedUndo: { await self.keepLeftovers($0, of: row.id) }) { undo in
-                    try await self.assemble(row, undo, stage)
+                do {
+                    return try await withUndo(onFailedUndo: { await self.keepLeftovers($0, of: row.id) }) { undo in
+                        try await self.assemble(row, undo, stage)
+                    }
+                } catch {
+                    await Task { await self.forgetUndone(row.id) }.value
+                    throw error
                 }
             }
+        }
+    }
+
+    /// The record goes when everything it stood for was undone.
+    private func forgetUndone(_ id: PodID) async {
+        guard let row = table.pod(id), row.status.leftovers.isEmpty else { return }
+        if let error = await problem({ try await rows.delete(row) }) {
+            logger.error("the record of an undone pod is left", metadata: ["pod": "\(id)", "error": "\(error)"])
+        } else {
+            table.remove(row)
         }
     }
 
@@ -63,10 +78,6 @@ extension LocalPodEngine {
             .json()
         try await rows.create(row, spec: spec)
         table.put(row)
-        undo.add("the pod's record") {
-            try await self.rows.delete(row)
-            self.table.remove(row)
-        }
         FaultPoint.hit("cri.RunPodSandbox.reserved")
         let made = try await makeNamespaces(row, undo, stage)
         FaultPoint.hit("cri.RunPodSandbox.namespaces")
