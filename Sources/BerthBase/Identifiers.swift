@@ -26,7 +26,7 @@ public enum ContainerKind {}
 /// Marker of `NamespaceID`.
 public enum NamespaceKind {}
 /// Marker of `SnapshotKey`.
-public enum SnapshotKind {}
+public enum SnapshotKeyKind {}
 /// Marker of `LeaseID`.
 public enum LeaseKind {}
 
@@ -37,7 +37,7 @@ public typealias ContainerID = TypedID<ContainerKind>
 /// The name of a containerd namespace, e.g. `k8s.io`.
 public typealias NamespaceID = TypedID<NamespaceKind>
 /// The key of an active snapshot or the name of a committed one.
-public typealias SnapshotKey = TypedID<SnapshotKind>
+public typealias SnapshotKey = TypedID<SnapshotKeyKind>
 /// The ID of a lease.
 public typealias LeaseID = TypedID<LeaseKind>
 

@@ -12,7 +12,7 @@ public enum SnapshotKind: Int, Sendable, Codable {
 }
 
 /// What a snapshotter knows of one snapshot.
-public struct SnapshotInfo: Sendable, Hashable {
+public struct SnapshotInfo: Sendable, Hashable, Codable {
     /// The key of an active snapshot or view, the name of a committed one.
     public var key: SnapshotKey
     /// The committed snapshot it stands on, if any.
@@ -37,19 +37,6 @@ public struct SnapshotInfo: Sendable, Hashable {
         self.labels = labels
         self.createdAt = createdAt
         self.updatedAt = updatedAt
-    }
-}
-
-/// The disk space of one snapshot, without its parents.
-public struct SnapshotUsage: Sendable, Hashable {
-    /// Inodes; hard links count once.
-    public var inodes: Int64
-    /// Bytes allocated on disk.
-    public var size: Int64
-    /// Makes a usage.
-    public init(inodes: Int64, size: Int64) {
-        self.inodes = inodes
-        self.size = size
     }
 }
 

@@ -19,10 +19,10 @@ enum Build {
     }
 
     /// A file of the repository.
-    static func text(_ path: String) -> String {
-        let folders = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
-        return readText("/\(folders)/\(path)")
-    }
+    static func text(_ path: String) -> String { readText("\(repository)/\(path)") }
+
+    /// The repository's top.
+    static let repository = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
 }
 
 func readText(_ path: String) -> String {
@@ -144,9 +144,10 @@ final class Program: Sendable {
         throw BerthError(.notFound, "no line '\(text)' in:\n\(errors)")
     }
 
-    /// Waits for the end: the exit status, or 128 and the signal. At most fifteen seconds.
-    func end() async throws -> Int32 {
-        for _ in 0..<1500 {
+    /// Waits for the end: the exit status, or 128 and the signal.
+    func end(within patience: Duration = .seconds(15)) async throws -> Int32 {
+        let last = ContinuousClock.now + patience
+        while ContinuousClock.now < last {
             if let status = ended(block: false) { return status }
             try await Task.sleep(for: .milliseconds(10))
         }

@@ -1,0 +1,4 @@
+import BerthDaemon
+import HelloSnapshotter
+
+Daemon.main(plugins: .builtins + [.hello])
