@@ -110,6 +110,7 @@ let targets: [Target] = [
     .executableTarget(
         name: "slow-daemon", dependencies: ["BerthDaemon", "BerthKernel", "BerthServices", log],
         path: "Tests/Fixtures/slow-daemon", swiftSettings: strict),
+    tests("Servers", ["ServersPlugins", "BerthGRPC", "BerthIO", "BerthAPI", "BerthSystem", "BerthServices", "BerthKernel", "BerthTOML", "BerthBase", "BerthTestSupport", log, protobuf, system]),
     tests("BerthDaemon", ["BerthDaemon", "berthd", "slow-daemon", "BerthConformance", "BerthServices", "BerthKernel", "BerthTOML", "BerthBase", "BerthTestSupport", log, system]),
     tests("Tidy", ["BerthTestSupport", "BerthBase", system]),
     tests("EndToEnd", ["BerthTestSupport", "BerthBase", "BerthSystem", system]),

@@ -63,11 +63,13 @@ class HTTP2Connection: EventHandler, @unchecked Sendable {
     func didClose(_ reason: BerthError) {}
 
     final func ready(_ events: EventLoop.Events) {
-        if !events.isDisjoint(with: [.readable, .hangup, .error, .peerClosed]) { receive() }
+        let isEnding = !events.isDisjoint(with: [.hangup, .error, .peerClosed])
+        if isEnding || events.contains(.readable) { receive(toTheEnd: isEnding) }
         flush()
     }
 
-    private func receive() {
+    /// Reads what there is. `toTheEnd` if the end has been announced: no other edge comes for it.
+    private func receive(toTheEnd: Bool) {
         isReceiving = true
         defer { isReceiving = false }
         for _ in 0..<Self.readsPerTurn {
@@ -90,10 +92,10 @@ class HTTP2Connection: EventHandler, @unchecked Sendable {
                 return close(error)
             }
             // A stream socket that gave less than asked for is drained; what comes later makes a new edge.
-            if count < ReadBuffer.size { return }
+            if count < ReadBuffer.size && !toTheEnd { return }
         }
         loop.execute { [self] in
-            receive()
+            receive(toTheEnd: toTheEnd)
             flush()
         }
     }

@@ -1,5 +1,6 @@
 import BerthBase
 import BerthGRPC
+import BerthIO
 import Glibc
 import Testing
 
@@ -130,5 +131,17 @@ import Testing
         await world.server.drain(within: .milliseconds(100))
         #expect(await failure { try await running.value }?.code == .unavailable)
         try await world.eventually("it is cancelled") { world.probe.cancelled == 1 }
+    }
+
+    @Test(.timeLimit(.minutes(1))) func `a peer that closes right behind its last bytes is forgotten`() async throws {
+        let world = try World()
+        let peer = try await RawPeer(world)
+        try await world.eventually("it is there") { await world.server.connections == 1 }
+        // The loop sees bytes and end as one event.
+        world.loop.execute { usleep(50_000) }
+        try await peer.send(RawPeer.call(1, "/test.v1.Test/Hang"))
+        peer.stream.close()
+        try await world.eventually("it is forgotten") { await world.server.connections == 0 }
+        #expect(world.probe.cancelled == world.probe.started)
     }
 }
