@@ -56,7 +56,7 @@ let targets: [Target] = [
     module("BerthShimClient", ["BerthBase", "BerthIO", "BerthShimAPI", "BerthSystem", "BerthTTRPC", log, system]),
     .target(name: "BerthAPI", dependencies: [protobuf], exclude: ["Protos"], swiftSettings: [.swiftLanguageMode(.v6)]),
     module("BerthOCI", ["BerthBase", system]),
-    module("BerthArchive", ["BerthBase", "BerthSystem", "CBerthSystem", "CBerthUnpack", "CZstd", "CDeflate", "CCrypto", system]),
+    module("BerthArchive", ["BerthBase", "BerthDigest", "BerthSystem", "CBerthSystem", "CBerthUnpack", "CZstd", "CDeflate", system]),
     // the kernel
     module("BerthKernel", ["BerthBase", "BerthTOML", log, system]),
     module("BerthServices", ["BerthBase", "BerthKernel", "BerthOCI", "BerthGRPC", log, system]),
@@ -103,7 +103,13 @@ let targets: [Target] = [
     tests("Content", ["ContentPlugins", "BerthConformance", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
     tests("Snapshotters", ["SnapshottersPlugins", "BerthArchive", "BerthSystem", "BerthConformance", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
     tests("Metadata", ["MetadataPlugins", "BerthStore", "BerthConformance", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
-    tests("Images", ["ImagesPlugins", "ContentPlugins", "MetadataPlugins", "SnapshottersPlugins", "unpack-probe", "BerthArchive", "BerthDigest", "BerthOCI", "BerthSystem", "BerthConformance", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
+    .executableTarget(
+        name: "pull-probe",
+        dependencies: [
+            "ImagesPlugins", "ContentPlugins", "MetadataPlugins", "SnapshottersPlugins", "BerthArchive", "BerthServices",
+            "BerthKernel", "BerthBase", log, system,
+        ], path: "Tests/Fixtures/pull-probe", swiftSettings: strict),
+    tests("Images", ["ImagesPlugins", "pull-probe", "ContentPlugins", "MetadataPlugins", "SnapshottersPlugins", "unpack-probe", "BerthArchive", "BerthDigest", "BerthOCI", "BerthSystem", "BerthConformance", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
     tests("Network", ["NetworkPlugins", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
     tests("Tasks", ["TasksPlugins", "SandboxPlugins", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
     tests("CRI", ["CRIPlugins", "MetadataPlugins", "BerthStore", "BerthGRPC", "BerthSystem", protobuf, "BerthAPI", "BerthOCI", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),

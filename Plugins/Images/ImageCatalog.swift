@@ -40,7 +40,8 @@ struct ImageCatalog: Sendable {
         guard let prefix = Self.idPrefix(nameOrID) else { throw missing }
         let found = try await list(in: namespace, choice: choice).filter { $0.id.hex.hasPrefix(prefix) }
         guard found.count <= 1 else {
-            throw BerthError(.invalidArgument, "image ID '\(nameOrID)' is ambiguous: \(found.count) images begin with it")
+            throw BerthError(
+                .invalidArgument, "image ID '\(nameOrID)' is ambiguous: \(found.count) images begin with it")
         }
         guard let image = found.first else { throw missing }
         return image
@@ -49,14 +50,16 @@ struct ImageCatalog: Sendable {
     func remove(_ nameOrID: String, in namespace: NamespaceID) async throws -> [String] {
         let names: [String]
         do { names = try await resolve(nameOrID, in: namespace, choice: .host).names } catch let error as BerthError
-        where error.code == .notFound {
+            where error.code == .notFound
+        {
             // A name whose content is not complete goes all the same.
             names = Self.names(nameOrID)
         }
         return try await metadata.write(durability: .powerCut) { writer in
             try names.filter { name in
                 do { try writer.deleteImage(name, in: namespace) } catch let error as BerthError
-                where error.code == .notFound { return false }
+                    where error.code == .notFound
+                { return false }
                 return true
             }
         }
@@ -172,7 +175,8 @@ final class FactCache: Sendable {
             var chain: Digest?
             for diffID in configuration.diffIDs { chain = try? LayerUnpack.chainID(of: diffID, on: chain) }
             return ImageFacts(
-                descriptor: descriptor, manifest: manifest, config: config, configuration: configuration, chainID: chain)
+                descriptor: descriptor, manifest: manifest, config: config, configuration: configuration, chainID: chain
+            )
         case .index(let children):
             // What runs here first; then what was pulled for another platform.
             let wanted = choice.candidates(children)

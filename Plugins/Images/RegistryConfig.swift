@@ -26,10 +26,12 @@ package struct RegistryConfig: PluginConfig {
         [
             ConfigKey("snapshotter", "the snapshotter that images are unpacked into unless a caller names another"),
             ConfigKey("max_concurrent_downloads", "layers that one pull fetches at once"),
-            ConfigKey("certs_dirs", "folders with one folder a registry, each with a hosts.toml or docker's certificates"),
+            ConfigKey(
+                "certs_dirs", "folders with one folder a registry, each with a hosts.toml or docker's certificates"),
             ConfigKey("docker_config", "docker's config.json with credentials; empty: none is read"),
             ConfigKey("plain_http", "registries (host or host:port) that are spoken to without TLS"),
-            ConfigKey("progress_timeout_seconds", "how long a pull may neither receive nor unpack anything before it fails"),
+            ConfigKey(
+                "progress_timeout_seconds", "how long a pull may neither receive nor unpack anything before it fails"),
             ConfigKey("dial_timeout_seconds", "how long connecting to a server may take"),
             ConfigKey("max_tries", "tries of one transfer that bring nothing before it fails"),
         ]

@@ -116,7 +116,8 @@ struct RegistryImages: ImageService {
         }
     }
 
-    private func unpack(_ manifest: ImageManifest, _ image: ImageInfo, _ target: SnapshotTarget) async throws -> Digest? {
+    private func unpack(_ manifest: ImageManifest, _ image: ImageInfo, _ target: SnapshotTarget) async throws -> Digest?
+    {
         var below: Digest?
         for (layer, diffID) in zip(manifest.layers, image.diffIDs) {
             let growth = BlobGrowth()

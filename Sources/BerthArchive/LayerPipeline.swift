@@ -1,4 +1,5 @@
 internal import BerthBase
+internal import BerthDigest
 internal import BerthSystem
 internal import CBerthUnpack
 internal import Dispatch
@@ -13,6 +14,7 @@ struct LayerPipeline {
 
     let compression: Compression
     let hashesInput: Bool
+    var diffAlgorithm = Digest.Algorithm.sha256
     let maxSize: Int64
     let progress: (Int64) -> Void
 
@@ -71,8 +73,8 @@ struct LayerPipeline {
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.readSize, alignment: 4096)
         defer { buffer.deallocate() }
         let decompressor = try compression.decompressor()
-        let tar = try StreamHash()
-        let blob = hashesInput ? try StreamHash() : nil
+        let tar = try ContentHash(diffAlgorithm)
+        let blob = hashesInput ? try ContentHash() : nil
         var result = UnpackResult(diffID: Digest(algorithm: .sha256, bytes: [UInt8](repeating: 0, count: 32)))
         while true {
             let count = try attempting("unpack a layer: read it") { () throws(Errno) in

@@ -52,7 +52,8 @@ package enum UnpackHelper {
             root: root.rawValue, form: request.whiteouts, lowers: lowers.descriptors, manifest: manifest)
         var told: Int64 = 0
         let pipeline = LayerPipeline(
-            compression: request.compression, hashesInput: request.hashesInput, maxSize: request.maxSize
+            compression: request.compression, hashesInput: request.hashesInput,
+            diffAlgorithm: request.diffID?.algorithm ?? .sha256, maxSize: request.maxSize
         ) { done in
             guard done - told >= progressStep else { return }
             told = done
@@ -104,7 +105,8 @@ package enum UnpackHelper {
         let applier = try LayerApplier(
             root: target.rawValue, form: request.whiteouts, lowers: lowers.descriptors, manifest: manifest)
         let pipeline = LayerPipeline(
-            compression: request.compression, hashesInput: request.hashesInput, maxSize: request.maxSize,
+            compression: request.compression, hashesInput: request.hashesInput,
+            diffAlgorithm: request.diffID?.algorithm ?? .sha256, maxSize: request.maxSize,
             progress: { _ in })
         let result = try pipeline.run(from: input, into: applier)
         try check(result, request)

@@ -11,6 +11,9 @@ static int prepare(posix_spawn_file_actions_t *actions, posix_spawnattr_t *attri
     int error = 0;
     for (int target = 0; target < 3 && error == 0; target++)
         error = posix_spawn_file_actions_adddup2(actions, stdio[target], target);
+    // A library may have opened a descriptor without close-on-exec: no program of others inherits it.
+    if (error == 0)
+        error = posix_spawn_file_actions_addclosefrom_np(actions, 3);
     if (error == 0 && folder != NULL)
         error = posix_spawn_file_actions_addchdir_np(actions, folder);
     sigset_t signals;

@@ -1,5 +1,6 @@
 #pragma once
 #include <curl/curl.h>
+#include <sys/socket.h>
 
 /* libcurl's variadic calls, one function a kind of argument. */
 
@@ -34,4 +35,15 @@ static inline CURLcode berth_curl_set_progress(CURL *handle, berth_curl_progress
 static inline long berth_curl_get_long(CURL *handle, CURLINFO info) {
     long value = 0;
     return curl_easy_getinfo(handle, info, &value) == CURLE_OK ? value : 0;
+}
+
+/* libcurl opens sockets that a program started meanwhile would inherit. */
+static inline curl_socket_t berth_curl_open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address) {
+    (void)context;
+    (void)purpose;
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+static inline CURLcode berth_curl_close_on_exec(CURL *handle) {
+    return curl_easy_setopt(handle, CURLOPT_OPENSOCKETFUNCTION, berth_curl_open_socket);
 }

@@ -14,6 +14,7 @@ struct ImageLayout {
         self.folder = folder
         try attempting("make a layout") { () throws(Errno) in
             try Files.makeDirectories(folder + "/blobs/sha256", mode: 0o755)
+            try Files.makeDirectories(folder + "/types", mode: 0o755)
         }
         try write("oci-layout", Array(#"{"imageLayoutVersion":"1.0.0"}"#.utf8))
     }
@@ -26,6 +27,7 @@ struct ImageLayout {
     func add(_ bytes: [UInt8], type: String) throws -> Descriptor {
         let digest = try ContentHash.digest(of: bytes)
         try write("blobs/sha256/\(digest.hex)", bytes)
+        try write("types/\(digest.hex)", Array(type.utf8))
         return Descriptor(mediaType: type, digest: digest, size: Int64(bytes.count))
     }
 

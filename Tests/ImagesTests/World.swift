@@ -90,19 +90,24 @@ final class World: Sendable {
         _ = try? run("rm", "-rf", folder)
     }
 
-    /// The unpack helper, built beside the tests.
     private static func helper() throws -> UnpackSession.Command {
+        .init(try program("unpack-probe"), [UnpackHelper.command])
+    }
+
+    /// A program that is built beside the tests.
+    static func program(_ name: String) throws -> String {
         var path = [CChar](repeating: 0, count: 4096)
         let count = readlink("/proc/self/exe", &path, path.count)
-        let own = CommandLine.arguments.first { $0.hasSuffix(".xctest") }
+        let own =
+            CommandLine.arguments.first { $0.hasSuffix(".xctest") }
             ?? String(decoding: path[..<max(0, count)].map { UInt8(bitPattern: $0) }, as: UTF8.self)
         var folder = own.split(separator: "/", omittingEmptySubsequences: false)
         while !folder.isEmpty {
             folder.removeLast()
-            let probe = folder.joined(separator: "/") + "/unpack-probe"
-            if access(probe, X_OK) == 0 { return .init(probe, [UnpackHelper.command]) }
+            let probe = folder.joined(separator: "/") + "/" + name
+            if access(probe, X_OK) == 0 { return probe }
         }
-        throw BerthError(.notFound, "no unpack-probe beside \(own)")
+        throw BerthError(.notFound, "no \(name) beside \(own)")
     }
 }
 
@@ -132,7 +137,8 @@ extension Services {
         guard let chain = image.chainID else { return nil }
         let target = SnapshotTarget(snapshotter, in: World.namespace)
         let key = SnapshotKey("look-\(UInt32.random(in: .min ... .max))")
-        let mounts = try await snapshots.prepare(key, parent: SnapshotKey(chain.description), readOnly: true, on: target)
+        let mounts = try await snapshots.prepare(
+            key, parent: SnapshotKey(chain.description), readOnly: true, on: target)
         defer { let snapshots = self.snapshots; Task { try await snapshots.remove(key, on: target) } }
         for option in mounts.flatMap(\.options) where option.hasPrefix("lowerdir=") {
             for lower in option.dropFirst(9).split(separator: ":") {

@@ -37,7 +37,8 @@ final class CurlHandle: @unchecked Sendable {
     /// but for its beginning.
     ///
     /// - Throws: `TransferFailure`, or what the sink throws.
-    func perform(_ request: HTTPRequest, _ sink: any BodySink, _ cancelled: borrowing Atomic<Bool>) throws -> HTTPAnswer {
+    func perform(_ request: HTTPRequest, _ sink: any BodySink, _ cancelled: borrowing Atomic<Bool>) throws -> HTTPAnswer
+    {
         curl_easy_reset(raw)
         let transfer = Transfer(self, sink, request.stallTimeout)
         return try withUnsafePointer(to: cancelled) { flag in
@@ -89,6 +90,7 @@ final class CurlHandle: @unchecked Sendable {
         if request.address.isLoopback { set(CURLOPT_PROXY, "") }
         set(CURLOPT_ERRORBUFFER, pointer: errorText)
         set(CURLOPT_NOPROGRESS, 0)
+        _ = berth_curl_close_on_exec(raw)
         _ = berth_curl_set_data(raw, CURLOPT_WRITEFUNCTION) { data, size, count, context in
             Transfer.at(context)?.take(UnsafeRawBufferPointer(start: data, count: size * count)) ?? 0
         }
@@ -176,7 +178,8 @@ private final class Transfer {
         let text = String(decoding: line, as: UTF8.self).trimmed
         headerBytes += line.count
         guard headerBytes <= CurlHandle.maxHeaderBytes else {
-            failure = TransferFailure(message: "its headers are longer than \(CurlHandle.maxHeaderBytes) bytes", isTransient: false)
+            failure = TransferFailure(
+                message: "its headers are longer than \(CurlHandle.maxHeaderBytes) bytes", isTransient: false)
             return 0
         }
         if text.hasPrefix("HTTP/") {

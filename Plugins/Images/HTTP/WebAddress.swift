@@ -23,7 +23,9 @@ struct WebAddress: Hashable, Sendable, CustomStringConvertible {
     init(_ text: String) throws {
         func wrong(_ why: String) -> BerthError { BerthError(.invalidArgument, "a URL cannot be used: \(why)") }
         guard text.utf8.count <= Self.maxLength else { throw wrong("it is longer than \(Self.maxLength) bytes") }
-        guard text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) else { throw wrong("a space or a character that is not ASCII") }
+        guard text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) else {
+            throw wrong("a space or a character that is not ASCII")
+        }
         guard let mark = text.firstRange(of: "://") else { throw wrong("no '://'") }
         let scheme = text[..<mark.lowerBound].lowercased()
         guard scheme == "http" || scheme == "https" else { throw wrong("its scheme is neither http nor https") }
@@ -83,8 +85,9 @@ struct WebAddress: Hashable, Sendable, CustomStringConvertible {
     var isLoopback: Bool { Self.isLoopback(host) }
 
     static func isLoopback(_ host: String) -> Bool {
-        host == "localhost" || host == "[::1]" || (host.hasPrefix("127.") && host.split(separator: ".").count == 4
-            && host.split(separator: ".").allSatisfy { UInt8($0) != nil })
+        host == "localhost" || host == "[::1]"
+            || (host.hasPrefix("127.") && host.split(separator: ".").count == 4
+                && host.split(separator: ".").allSatisfy { UInt8($0) != nil })
     }
 }
 

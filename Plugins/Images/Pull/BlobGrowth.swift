@@ -1,6 +1,6 @@
 internal import BerthBase
-internal import SystemPackage
 internal import Synchronization
+internal import SystemPackage
 
 /// A blob on its way from a registry to the store, as a reader that follows it sees it.
 final class BlobGrowth: Sendable {

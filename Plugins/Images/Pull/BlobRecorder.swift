@@ -9,7 +9,9 @@ struct BlobRecorder: Sendable {
     let metadata: any MetadataStore
 
     /// Makes a blob visible in the namespace, held by the lease. Labels that it has stay; where it comes from is added.
-    func record(_ blobs: [(descriptor: Descriptor, labels: [String: String])], durability: CommitDurability) async throws {
+    func record(_ blobs: [(descriptor: Descriptor, labels: [String: String])], durability: CommitDurability)
+        async throws
+    {
         let (lease, source) = (lease.id, reference)
         let namespace = self.lease.namespace
         try await metadata.write(durability: durability) { writer in

@@ -24,7 +24,9 @@ struct DurabilityQueue: Sendable {
         for name in snapshots.snapshotters {
             guard let driver = try? snapshots.driver(name), let all = try? await driver.list() else { continue }
             for info in all where info.kind == .committed {
-                guard let durability = try? await driver.durability(of: info.key), durability != .durable else { continue }
+                guard let durability = try? await driver.durability(of: info.key), durability != .durable else {
+                    continue
+                }
                 do { try await driver.makeDurable(info.key) } catch { report(error, info.key, logger) }
             }
         }

@@ -13,7 +13,9 @@ extension Pull {
             growths[layer.digest] = BlobGrowth()
             unique.append(layer)
         }
-        let downloads = unique.map { BlobDownload(pull: self, descriptor: $0, kind: "layer", growth: growths[$0.digest] ?? BlobGrowth()) }
+        let downloads = unique.map { layer in
+            BlobDownload(pull: self, descriptor: layer, kind: "layer", growth: growths[layer.digest] ?? BlobGrowth())
+        }
         let known = growths
         return try await withThrowingTaskGroup(of: Digest?.self) { group in
             group.addTask { try await fetch(downloads) }
@@ -95,7 +97,8 @@ struct BlobDownload: Sendable {
         try await pull.lease.hold(.ingest(ref: ref))
         let board = pull.board
         let what = "get \(kind) \(digest) of '\(pull.reference.name)'"
-        let sink = try await BlobSink.open(descriptor, ref: ref, in: pull.services.content, what: what, growth: growth) {
+        let sink = try await BlobSink.open(descriptor, ref: ref, in: pull.services.content, what: what, growth: growth)
+        {
             board.advance(digest, to: $0)
         }
         if let sink {
@@ -120,7 +123,8 @@ struct BlobDownload: Sendable {
             let info = try await pull.services.content.info(descriptor.digest)
             guard info.size == descriptor.size else {
                 throw BerthError(
-                    .dataLoss, "\(kind) \(descriptor.digest) has \(info.size) bytes, the manifest says \(descriptor.size)")
+                    .dataLoss,
+                    "\(kind) \(descriptor.digest) has \(info.size) bytes, the manifest says \(descriptor.size)")
             }
             return true
         } catch let error as BerthError where error.code == .notFound {

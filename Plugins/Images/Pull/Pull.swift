@@ -1,3 +1,4 @@
+internal import BerthArchive
 internal import BerthBase
 internal import BerthDigest
 internal import BerthOCI
@@ -35,9 +36,14 @@ struct Pull: Sendable {
     func run() async throws -> [String] {
         let resolved = try await resolve()
         FaultPoint.hit("pull.resolved")
+        let layers = resolved.manifest.layers
+        for layer in layers {
+            do { _ = try Compression(mediaType: layer.mediaType) } catch let error as BerthError {
+                throw BerthError(.failedPrecondition, error.message)
+            }
+        }
         let (config, configuration) = try await fetchConfig(resolved.manifest)
         FaultPoint.hit("pull.config")
-        let layers = resolved.manifest.layers
         guard layers.count <= Self.maxLayers else {
             throw BerthError(.failedPrecondition, "the image has \(layers.count) layers, more than \(Self.maxLayers)")
         }
@@ -69,7 +75,8 @@ struct Pull: Sendable {
         if let wanted = reference.digest, wanted != digest {
             throw BerthError(.dataLoss, "\(what): its digest is \(digest), not \(wanted)")
         }
-        if let told = answer.head.first("docker-content-digest"), let told = try? Digest(told), told.algorithm == algorithm,
+        if let told = answer.head.first("docker-content-digest"), let told = try? Digest(told),
+            told.algorithm == algorithm,
             told != digest
         {
             throw BerthError(.dataLoss, "\(what): its digest is \(digest), the server says \(told)")
@@ -93,7 +100,9 @@ struct Pull: Sendable {
 
     /// The type the server gives, or where it gives none, what the document calls itself.
     private static func mediaType(_ answer: (head: HTTPHead, bytes: [UInt8]), _ what: String) throws -> String {
-        let vague = ["application/json", "text/plain", "application/octet-stream", "application/vnd.oci.image.manifest"]
+        let vague = [
+            "application/json", "text/plain", "application/octet-stream", "application/vnd.oci.image.manifest",
+        ]
         if let type = answer.head.contentType, !vague.contains(type) { return type }
         guard let own = (try? JSONValue(parsing: answer.bytes))?["mediaType"]?.string else {
             throw BerthError(.failedPrecondition, "\(what): neither the server nor the document says what it is")
@@ -112,10 +121,13 @@ struct Pull: Sendable {
         case .manifest(let manifest):
             guard MediaType.isConfig(manifest.config.mediaType) else {
                 throw BerthError(
-                    .failedPrecondition, "it is no container image: its config is a '\(manifest.config.mediaType.prefix(160))'")
+                    .failedPrecondition,
+                    "it is no container image: its config is a '\(manifest.config.mediaType.prefix(160))'")
             }
             var labels = [GCLabel.config: manifest.config.digest.description]
-            for (index, layer) in manifest.layers.enumerated() { labels[GCLabel.layer(index)] = layer.digest.description }
+            for (index, layer) in manifest.layers.enumerated() {
+                labels[GCLabel.layer(index)] = layer.digest.description
+            }
             documents.append((descriptor, labels))
             return (descriptor, manifest)
         case .index(let children):
@@ -149,7 +161,8 @@ struct Pull: Sendable {
     private func document(_ descriptor: Descriptor) async throws -> [UInt8] {
         let what = "get manifest \(descriptor.digest) of '\(reference.name)'"
         guard MediaType.isIndex(descriptor.mediaType) || MediaType.isManifest(descriptor.mediaType) else {
-            throw BerthError(.failedPrecondition, "\(what): '\(descriptor.mediaType.prefix(160))' is no image manifest or index")
+            throw BerthError(
+                .failedPrecondition, "\(what): '\(descriptor.mediaType.prefix(160))' is no image manifest or index")
         }
         guard descriptor.size <= Int64(ImageDocument.maxSize) else {
             throw BerthError(.resourceExhausted, "\(what): it is longer than \(ImageDocument.maxSize) bytes")
@@ -185,7 +198,8 @@ struct Pull: Sendable {
         let ref = "\(kind)-\(descriptor.digest)"
         try await lease.hold(.content(descriptor.digest))
         do {
-            let writer = try await services.content.writer(ref: ref, total: descriptor.size, expected: descriptor.digest)
+            let writer = try await services.content.writer(
+                ref: ref, total: descriptor.size, expected: descriptor.digest)
             do {
                 if try await writer.status().offset > 0 { try await writer.truncate(to: 0) }
                 try await writer.write(bytes)
@@ -202,7 +216,8 @@ struct Pull: Sendable {
     private func fetchConfig(_ manifest: ImageManifest) async throws -> (Descriptor, ImageConfiguration) {
         let config = manifest.config
         guard config.size <= Int64(ImageConfiguration.maxSize) else {
-            throw BerthError(.resourceExhausted, "the image's config is longer than \(ImageConfiguration.maxSize) bytes")
+            throw BerthError(
+                .resourceExhausted, "the image's config is longer than \(ImageConfiguration.maxSize) bytes")
         }
         try await BlobDownload(pull: self, descriptor: config, kind: "config", growth: BlobGrowth()).run()
         let configuration = try ImageConfiguration(try await services.content.readAll(config.digest))

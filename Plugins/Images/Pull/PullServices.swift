@@ -45,7 +45,8 @@ struct PullLease: Sendable {
         id = LeaseID("pull-" + String(number, radix: 36))
         (self.namespace, self.metadata) = (namespace, metadata)
         let end = Timestamp(nanoseconds: Timestamp.now().nanoseconds + Self.lifetimeSeconds * 1_000_000_000)
-        let record = LeaseRecord(id: id, labels: [GCLabel.expire: end.rfc3339, GCLabel.pull: String(what.prefix(1000))])
+        let record = LeaseRecord(
+            id: id, labels: [GCLabel.expire: end.rfc3339, GCLabel.pull: String(what.prefix(1000))])
         try await metadata.write { try $0.createLease(record, in: namespace) }
     }
 

@@ -24,7 +24,8 @@ enum AuthChallenge: Sendable, Hashable {
             case "basic": found.append(.basic)
             case "bearer":
                 guard let realm = parameters["realm"] else { return }
-                found.append(.bearer(realm: realm, service: parameters["service"] ?? "", scope: parameters["scope"] ?? ""))
+                found.append(
+                    .bearer(realm: realm, service: parameters["service"] ?? "", scope: parameters["scope"] ?? ""))
             default: break
             }
         }

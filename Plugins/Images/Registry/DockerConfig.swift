@@ -21,7 +21,8 @@ struct DockerConfig: Sendable {
         let path = self.path
         let bytes = try await Blocking.run { () -> [UInt8]? in
             guard access(path, F_OK) == 0 else { return nil }
-            return try attempting("read '\(path)'") { () throws(Errno) in try Files.read(path, limit: Self.maxFileSize) }
+            return try attempting("read '\(path)'") { () throws(Errno) in try Files.read(path, limit: Self.maxFileSize)
+            }
         }
         guard let bytes else { return nil }
         let json: JSONValue
@@ -42,10 +43,13 @@ struct DockerConfig: Sendable {
         var rest = Substring(key)
         if let mark = rest.firstRange(of: "://") { rest = rest[mark.upperBound...] }
         let host = rest.prefix { $0 != "/" }.lowercased()
-        return ["index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"].contains(host) ? "docker.io" : host
+        return ["index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"].contains(host)
+            ? "docker.io" : host
     }
 
-    private static func credential(_ entry: JSONValue, _ path: String, _ host: String) throws -> RegistryCredential.Kind? {
+    private static func credential(_ entry: JSONValue, _ path: String, _ host: String) throws -> RegistryCredential
+        .Kind?
+    {
         if let token = entry["registrytoken"]?.string, !token.isEmpty { return .registryToken(token) }
         if let token = entry["identitytoken"]?.string, !token.isEmpty { return .identityToken(token) }
         if let auth = entry["auth"]?.string, !auth.isEmpty {
@@ -58,7 +62,9 @@ struct DockerConfig: Sendable {
                 username: String(decoding: bytes[..<colon], as: UTF8.self),
                 password: String(decoding: password, as: UTF8.self))
         }
-        guard let user = entry["username"]?.string, let password = entry["password"]?.string, !user.isEmpty else { return nil }
+        guard let user = entry["username"]?.string, let password = entry["password"]?.string, !user.isEmpty else {
+            return nil
+        }
         return .basic(username: user, password: password)
     }
 
@@ -67,7 +73,8 @@ struct DockerConfig: Sendable {
     /// Runs `docker-credential-NAME get`. Source: docker's credential helper protocol.
     private func ask(_ name: String, _ host: String) async throws -> RegistryCredential.Kind? {
         guard name.utf8.allSatisfy({ $0 > 0x2c && $0 < 0x7f && $0 != 0x2f }), !name.hasPrefix(".") else {
-            throw BerthError(.failedPrecondition, "read '\(path)': '\(name.prefix(80))' is no name of a credential helper")
+            throw BerthError(
+                .failedPrecondition, "read '\(path)': '\(name.prefix(80))' is no name of a credential helper")
         }
         let server = host == "docker.io" ? "https://index.docker.io/v1/" : host
         let outcome = try await Blocking.run(
@@ -76,7 +83,8 @@ struct DockerConfig: Sendable {
             let program = "docker-credential-\(name)"
             let search = Self.variable("PATH") ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
             let places = search.split(separator: ":").map { "\($0)/\(program)" }
-            guard let path = places.first(where: { access($0, X_OK) == 0 }) else { throw BerthError(.failedPrecondition, "ask credential helper '\(name)': there is no '\(program)' in PATH")
+            guard let path = places.first(where: { access($0, X_OK) == 0 }) else {
+                throw BerthError(.failedPrecondition, "ask credential helper '\(name)': no '\(program)' in PATH")
             }
             let home = Self.variable("HOME") ?? "/root"
             var command = ChildProcess.Command(
@@ -89,10 +97,12 @@ struct DockerConfig: Sendable {
             let told = String(decoding: outcome.output.prefix(200), as: UTF8.self).lowercased()
             // The protocol's words for "I know nothing about that".
             if told.contains("credentials not found") { return nil }
-            throw BerthError(.failedPrecondition, "ask credential helper '\(name)' about '\(host)': it ended with \(outcome.status)")
+            throw BerthError(
+                .failedPrecondition, "ask credential helper '\(name)' about '\(host)': it ended with \(outcome.status)")
         }
         guard let json = try? JSONValue(parsing: outcome.output), let secret = json["Secret"]?.string else {
-            throw BerthError(.failedPrecondition, "ask credential helper '\(name)' about '\(host)': its answer makes no sense")
+            throw BerthError(
+                .failedPrecondition, "ask credential helper '\(name)' about '\(host)': its answer makes no sense")
         }
         let user = json["Username"]?.string ?? ""
         return user == "<token>" ? .identityToken(secret) : .basic(username: user, password: secret)

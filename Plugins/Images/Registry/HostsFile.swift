@@ -20,7 +20,9 @@ struct HostsFile {
                 guard let tables = hosts.table else { throw TOMLProblem(hosts.position, "'host' must be a table") }
                 for name in tables.keys {
                     guard let node = tables[name] else { continue }
-                    guard let settings = node.table else { throw TOMLProblem(node.position, "'\(name)' must be a table") }
+                    guard let settings = node.table else {
+                        throw TOMLProblem(node.position, "'\(name)' must be a table")
+                    }
                     try reader.check(settings, Reader.hostKeys)
                     var endpoint = try reader.endpoint(name, at: node.position, settings)
                     endpoint.isMirror = true
@@ -54,7 +56,8 @@ private struct Reader {
     func check(_ table: TOMLTable, _ known: Set<String>) throws {
         for key in table.keys where !known.contains(key) {
             let hint = nearest(to: key, among: known).map { "; did you mean '\($0)'?" } ?? ""
-            throw TOMLProblem(table[key]?.position ?? .init(file: "", line: 0, column: 0), "unknown key '\(key)'\(hint)")
+            throw TOMLProblem(
+                table[key]?.position ?? .init(file: "", line: 0, column: 0), "unknown key '\(key)'\(hint)")
         }
     }
 
@@ -83,7 +86,8 @@ private struct Reader {
             endpoint.capabilities = Set(
                 try strings(node).map { name in
                     guard let known = RegistryEndpoint.Capability(rawValue: name) else {
-                        throw TOMLProblem(node.position, "unknown capability '\(name)': there are pull, resolve and push")
+                        throw TOMLProblem(
+                            node.position, "unknown capability '\(name)': there are pull, resolve and push")
                     }
                     return known
                 })
@@ -102,7 +106,9 @@ private struct Reader {
 
     private func bool(_ node: TOMLNode?) throws -> Bool? {
         guard let node else { return nil }
-        guard let value = node.boolean else { throw TOMLProblem(node.position, "it must be true or false, not \(node.kind)") }
+        guard let value = node.boolean else {
+            throw TOMLProblem(node.position, "it must be true or false, not \(node.kind)")
+        }
         return value
     }
 
@@ -110,7 +116,9 @@ private struct Reader {
         if let one = node.string { return [one] }
         guard let items = node.array else { throw TOMLProblem(node.position, "it must be a string or a list of them") }
         return try items.map { item in
-            guard let text = item.string else { throw TOMLProblem(item.position, "it must be a string, not \(item.kind)") }
+            guard let text = item.string else {
+                throw TOMLProblem(item.position, "it must be a string, not \(item.kind)")
+            }
             return text
         }
     }
@@ -158,7 +166,9 @@ private struct Reader {
 
     /// Go's form of a time in one unit: `500ms`, `3s`, `1m`.
     private static func duration(_ text: String) -> Duration? {
-        for (unit, nanoseconds) in [("ms", 1_000_000), ("us", 1000), ("ns", 1), ("s", 1_000_000_000), ("m", 60_000_000_000)]
+        for (unit, nanoseconds) in [
+            ("ms", 1_000_000), ("us", 1000), ("ns", 1), ("s", 1_000_000_000), ("m", 60_000_000_000),
+        ]
         where text.hasSuffix(unit) {
             guard let count = Double(text.dropLast(unit.count)), count >= 0, count < 1e6 else { return nil }
             return .nanoseconds(Int64(count * Double(nanoseconds)))

@@ -10,6 +10,8 @@ struct RegistryClient: Sendable {
     static let maxMirrorTries = 2
     /// The most tries of one transfer in all, however much each brings.
     static let maxTriesInAll = 100
+    /// Fewer bytes are no progress: a server that sends a trickle before each failure would keep a pull for hours.
+    static let minProgress: Int64 = 256 * 1024
     /// The longest pause a server may ask for.
     static let maxPause: Duration = .seconds(20)
 
@@ -83,7 +85,8 @@ struct RegistryClient: Sendable {
                 }
             }
             guard sink.offset == sink.total else {
-                throw BerthError(.dataLoss, "\(what): the server sent \(sink.offset) bytes, not the \(sink.total) of the manifest")
+                throw BerthError(
+                    .dataLoss, "\(what): the server sent \(sink.offset) bytes, not the \(sink.total) of the manifest")
             }
             try await sink.complete()
         }
@@ -97,7 +100,8 @@ struct RegistryClient: Sendable {
     ) async throws -> T {
         let able = endpoints.filter { $0.capabilities.contains(needs) }
         guard let last = able.indices.last else {
-            throw BerthError(.failedPrecondition, "\(what): no server of '\(domain)' may be used for '\(needs.rawValue)'")
+            throw BerthError(
+                .failedPrecondition, "\(what): no server of '\(domain)' may be used for '\(needs.rawValue)'")
         }
         var failures: [BerthError] = []
         for (index, endpoint) in able.enumerated() {
@@ -133,10 +137,11 @@ struct RegistryClient: Sendable {
                 guard transfer.isTransient else { throw error }
                 failure = (error, nil)
             }
-            failed = progress() > reached ? 1 : failed + 1
+            failed = progress() - reached >= Self.minProgress ? 1 : failed + 1
             reached = progress()
             guard failed < tries else {
-                throw failed == 1 ? failure.error : BerthError(failure.error.code, "\(failure.error.message) (tried \(failed) times)")
+                throw failed == 1
+                    ? failure.error : BerthError(failure.error.code, "\(failure.error.message) (tried \(failed) times)")
             }
             let backoff = settings.firstPause * (1 << min(failed - 1, 6))
             let jittered = backoff + backoff * Double.random(in: 0..<0.25)
@@ -217,7 +222,9 @@ struct RegistryClient: Sendable {
     private func failure(_ answer: HTTPAnswer, _ what: String) -> any Error {
         let error = RegistryStatus.error(answer, what)
         guard RegistryStatus.isTransient(answer.head.status) else { return error }
-        let pause = answer.head.first("retry-after").flatMap { Double($0) }.map { Duration.seconds(min(max($0, 0), 3600)) }
+        let pause = answer.head.first("retry-after").flatMap { Double($0) }.map {
+            Duration.seconds(min(max($0, 0), 3600))
+        }
         return TransientStatus(error: error, pause: pause)
     }
 }

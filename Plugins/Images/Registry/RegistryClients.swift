@@ -33,7 +33,8 @@ final class RegistryClients: Sendable {
         }
         return RegistryClient(
             domain: reference.domain, repository: reference.path, endpoints: endpoints, http: http, tokens: tokens,
-            credentials: CredentialSource(domain: reference.domain, given: credential, docker: docker), settings: settings)
+            credentials: CredentialSource(domain: reference.domain, given: credential, docker: docker),
+            settings: settings)
     }
 
     /// Whether a server of this machine speaks http only: a TLS handshake with it fails.

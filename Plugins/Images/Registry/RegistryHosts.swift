@@ -53,7 +53,9 @@ struct RegistryHosts: Sendable {
         for name in names + ["_default"] {
             for folder in folders where !name.contains("/") && !name.hasPrefix(".") {
                 var status = stat()
-                if stat("\(folder)/\(name)", &status) == 0, status.st_mode & S_IFMT == S_IFDIR { return "\(folder)/\(name)" }
+                if stat("\(folder)/\(name)", &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
+                    return "\(folder)/\(name)"
+                }
             }
         }
         return nil

@@ -64,7 +64,8 @@ actor TokenStore {
     ///
     /// - Throws: `unauthenticated`, `permissionDenied`, `unavailable`.
     func answer(
-        _ challenge: AuthChallenge, from endpoint: RegistryEndpoint, for key: Key, _ credential: RegistryCredential.Kind?
+        _ challenge: AuthChallenge, from endpoint: RegistryEndpoint, for key: Key,
+        _ credential: RegistryCredential.Kind?
     ) async throws -> String {
         switch (challenge, credential) {
         case (_, .registryToken(let token)): return "Bearer \(token)"
@@ -105,12 +106,15 @@ actor TokenStore {
     private func fetch(_ wanted: TokenRequest, _ endpoint: RegistryEndpoint) async throws -> Proof {
         let address: WebAddress
         do { address = try WebAddress(wanted.realm) } catch let error as BerthError {
-            throw BerthError(.unavailable, "get a token from registry '\(endpoint.base.authority)': its realm: \(error.message)")
+            throw BerthError(
+                .unavailable, "get a token for registry '\(endpoint.base.authority)': its realm: \(error.message)")
         }
         // A registry that speaks TLS does not get to have passwords sent in the clear (CVE-2020-15157).
         guard address.scheme == "https" || endpoint.base.scheme == "http" else {
             throw BerthError(
-                .unauthenticated, "get a token from '\(address)': registry '\(endpoint.base.authority)' has TLS, its token server has not")
+                .unauthenticated,
+                "get a token from '\(address)': registry '\(endpoint.base.authority)' has TLS, its token server has not"
+            )
         }
         let what = "get a token from '\(address)'"
         var request = HTTPRequest(address)

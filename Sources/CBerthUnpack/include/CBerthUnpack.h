@@ -9,7 +9,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-static inline int berth_make_node(int dir, const char *name, unsigned mode, unsigned major_number, unsigned minor_number) {
+static inline int berth_make_node(int dir, const char *name, unsigned mode, unsigned major_number,
+                                  unsigned minor_number) {
     return mknodat(dir, name, mode, makedev(major_number, minor_number)) < 0 ? -errno : 0;
 }
 
