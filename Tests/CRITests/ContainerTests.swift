@@ -98,7 +98,8 @@ private let k8s: NamespaceID = "k8s.io"
             let pod = try await engine.runPod(.test(), in: k8s, caller: "")
             world.script.fail(step, BerthError(.unavailable, "broken"))
             #expect(
-                await code { _ = try await engine.createContainer(.test(), pod: pod, in: k8s, caller: "") } == .unavailable)
+                await code { _ = try await engine.createContainer(.test(), pod: pod, in: k8s, caller: "") }
+                    == .unavailable)
             #expect(try await engine.containers(in: nil).isEmpty)
             let leases = try await engine.services.metadata.read { try $0.leases(in: k8s, filters: []) }
             #expect(leases.isEmpty)
@@ -125,10 +126,13 @@ private let k8s: NamespaceID = "k8s.io"
             let id = try await engine.createContainer(.test(), pod: pod, in: k8s, caller: "")
             #expect(try await engine.createContainer(.test(), pod: pod, in: k8s, caller: "") == id)
             let other = ContainerSpec.test { $0.args = ["x"] }
-            #expect(await code { _ = try await engine.createContainer(other, pod: pod, in: k8s, caller: "") } == .alreadyExists)
+            #expect(
+                await code { _ = try await engine.createContainer(other, pod: pod, in: k8s, caller: "") }
+                    == .alreadyExists)
             try await engine.startContainer(id, in: k8s)
             #expect(
-                await code { _ = try await engine.createContainer(.test(), pod: pod, in: k8s, caller: "") } == .alreadyExists)
+                await code { _ = try await engine.createContainer(.test(), pod: pod, in: k8s, caller: "") }
+                    == .alreadyExists)
         }
     }
 
@@ -169,7 +173,9 @@ private let k8s: NamespaceID = "k8s.io"
             #expect(process.user?.additionalGids == [1001, 29, 10])
             #expect(process.env?.contains("A=image") == true)
             #expect(process.capabilities?.bounding == CapabilityChoice.defaults.sorted())
-            #expect(await code { _ = try await engine.execSync(id, in: k8s, ExecRequest([]), timeout: nil) } == .invalidArgument)
+            #expect(
+                await code { _ = try await engine.execSync(id, in: k8s, ExecRequest([]), timeout: nil) }
+                    == .invalidArgument)
             try await engine.stopContainer(id, in: k8s, timeout: .zero)
             #expect(
                 await code { _ = try await engine.execSync(id, in: k8s, ExecRequest(["x"]), timeout: nil) }
@@ -228,7 +234,8 @@ private let k8s: NamespaceID = "k8s.io"
         let world = try World()
         try await world.with { engine in
             world.images.config.withLock {
-                $0 = #"{"config":{"Cmd":["sh"],"Labels":{"containerd.io/restart.loguri":"binary:///x","io.cri-containerd.x":"1","io.containerd.x":"2"}}}"#
+                $0 =
+                    #"{"config":{"Cmd":["sh"],"Labels":{"containerd.io/restart.loguri":"binary:///x","io.cri-containerd.x":"1","io.containerd.x":"2"}}}"#
             }
             let pod = try await engine.runPod(.test(), in: k8s, caller: "")
             let spec = ContainerSpec.test { $0.labels = ["containerd.io/mine": "3"] }

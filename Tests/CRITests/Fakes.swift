@@ -77,7 +77,9 @@ final class FakeTasks: TaskManager {
     }
 
     func row(_ ref: TaskRef) throws -> Row {
-        guard let row = rows.withLock({ $0[ref] }) else { throw BerthError(.notFound, "there is no task '\(ref.container)'") }
+        guard let row = rows.withLock({ $0[ref] }) else {
+            throw BerthError(.notFound, "there is no task '\(ref.container)'")
+        }
         return row
     }
 
@@ -176,7 +178,9 @@ final class FakeSandboxes: SandboxController {
         guard let row = rows.withLock({ $0[id] }) else { throw BerthError(.notFound, "there is no sandbox '\(id)'") }
         return row.1
     }
-    func metrics(_ id: PodID, in namespace: NamespaceID) async throws -> AnyMessage { AnyMessage(typeURL: "x", value: []) }
+    func metrics(_ id: PodID, in namespace: NamespaceID) async throws -> AnyMessage {
+        AnyMessage(typeURL: "x", value: [])
+    }
     func losses() async -> AsyncStream<(NamespaceID, PodID, SandboxStatus)> { stream }
     func recovered() async { try? await script.record("sandbox.recovered") }
 }
@@ -243,7 +247,9 @@ final class FakeSnapshots: SnapshotService {
     func commit(_ name: SnapshotKey, from key: SnapshotKey, on target: SnapshotTarget) async throws {}
     func remove(_ key: SnapshotKey, on target: SnapshotTarget) async throws {
         try await script.record("snapshot.remove")
-        guard keys.withLock({ $0.remove(key) }) != nil else { throw BerthError(.notFound, "there is no snapshot '\(key)'") }
+        guard keys.withLock({ $0.remove(key) }) != nil else {
+            throw BerthError(.notFound, "there is no snapshot '\(key)'")
+        }
     }
     func stat(_ key: SnapshotKey, on target: SnapshotTarget) async throws -> SnapshotInfo {
         SnapshotInfo(key: key, parent: nil, kind: .active, labels: [:], createdAt: .now(), updatedAt: .now())

@@ -34,7 +34,8 @@ final class World: Sendable {
         try Files.makeDirectories(tree + "/etc", mode: 0o755)
         try Files.replace(
             tree + "/etc/passwd",
-            with: Array("root:x:0:0::/root:/bin/sh\nada:x:1000:1001::/:/bin/sh\n1000000:x:0:0::/:/bin/sh\n".utf8), mode: 0o644)
+            with: Array("root:x:0:0::/root:/bin/sh\nada:x:1000:1001::/:/bin/sh\n1000000:x:0:0::/:/bin/sh\n".utf8),
+            mode: 0o644)
         try Files.replace(
             tree + "/etc/group", with: Array("root:x:0:\nada:x:1001:\naudio:x:29:ada\nwheel:x:10:root,ada\n".utf8),
             mode: 0o644)

@@ -67,11 +67,7 @@ enum PodSpecCheck {
             }
         }
         if !options.uids.isEmpty {
-            for (field, value) in [("network", options.network), ("pid", options.pid), ("ipc", options.ipc)]
-            where value == .node {
-                throw BerthError(
-                    .unimplemented, "userns_options: a pod with a user namespace and the host's \(field) namespace")
-            }
+            throw BerthError(.unimplemented, "userns_options: pods with a user namespace are not supported")
         }
         if options.network == .node, spec.ports.contains(where: { $0.hostPort != 0 && $0.hostPort != $0.containerPort })
         {
