@@ -31,6 +31,8 @@ struct InitPlan: ~Copyable {
     private var count: UInt32 = 0
     /// Descriptors the plan names, which the child must inherit.
     private(set) var kept: [Int32] = []
+    /// Whether the process that starts the plan is not the one that ends it.
+    private(set) var forks = false
     /// Descriptors that were opened for the plan; they close with it.
     private var owned: [OwnedBox] = []
 
@@ -73,6 +75,7 @@ struct InitPlan: ~Copyable {
         _ operation: Operation, fd: Int32, fd2: Int32 = -1, a: UInt64, b: UInt64, c: UInt64, _ s1: [UInt8],
         _ s2: [UInt8]
     ) throws(BerthError) {
+        if operation == .fork { forks = true }
         let n1 = try InitPlan.length(s1, operation)
         let n2 = try InitPlan.length(s2, operation)
         let size = (48 + s1.count + 1 + s2.count + 1 + 7) / 8 * 8

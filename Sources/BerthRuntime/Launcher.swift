@@ -44,6 +44,9 @@ struct Launcher: ~Copyable {
     private let pair: SocketPair
     private var console: OwnedFD?
     private var warnings: [String] = []
+    /// Whether the word of the next process has still to come: that process may say more before.
+    private var awaitsNext: Bool
+    private var early: [InitMessage] = []
 
     /// Clones the child, which executes `berth-init` at once.
     init(
@@ -73,6 +76,7 @@ struct Launcher: ~Copyable {
         pid = unsafe launch.pid
         pidfd = OwnedFD(unsafe launch.pidfd)
         self.pair = pair
+        awaitsNext = plan.forks
     }
 
     /// Sends descriptors that the child waits for first of all.
@@ -112,6 +116,7 @@ struct Launcher: ~Copyable {
 
     /// The first process gave way to its child in the container's pid namespace.
     private mutating func follow(_ next: Int32, _ part: Part) throws(BerthError) {
+        awaitsNext = false
         let nextFD = try attempting("open process \(next)") { () throws(Errno) in try PidFD.open(next) }
         _ = try? PidFD.reap(pidfd.rawValue)
         pid = next
@@ -169,6 +174,7 @@ struct Launcher: ~Copyable {
 
     /// The next message that is not a warning; nil once the child's end is closed. An error it reports is thrown.
     private mutating func receiveOrEnd() throws(BerthError) -> InitMessage? {
+        if !awaitsNext, !early.isEmpty { return early.removeFirst() }
         while true {
             var received = try attempting("hear from the container's process") { () throws(Errno) in
                 try Messages.receive(on: pair.first.rawValue, limit: 4096)
@@ -178,7 +184,10 @@ struct Launcher: ~Copyable {
             case 1: throw message.error
             case 2: warnings.append("\(message.detail): \(Errno(rawValue: message.number).name)")
             case 6: console = received.descriptor.take()
-            default: return message
+            default:
+                // The first process tells of the second after it made it: the second may be quicker.
+                guard awaitsNext, message.isOfLastProcess else { return message }
+                early.append(message)
             }
         }
     }
@@ -204,6 +213,9 @@ struct InitMessage {
         value = word(12)
         detail = String(decoding: bytes[16...].prefix { $0 != 0 }, as: UTF8.self)
     }
+
+    /// Whether only the process that becomes the user's says this, which may be the second one.
+    var isOfLastProcess: Bool { kind == 8 || kind == 5 && value != UInt32(SyncPoint.timeOffsets.rawValue) }
 
     /// `mount on '/x': EINVAL (stage mount)`.
     var error: BerthError {
