@@ -89,6 +89,8 @@ actor LocalContent: ContentStore {
         try await Blocking.run { try files.delete(digest) }
     }
 
+    nonisolated func deleteBlocking(_ digest: Digest) throws { try files.delete(digest) }
+
     func list() async throws -> [BlobInfo] {
         let files = self.files
         return try await Blocking.run { try files.list() }

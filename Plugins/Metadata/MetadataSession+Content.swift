@@ -23,12 +23,15 @@ extension MetadataSession {
         try RecordTable.check(labels: blob.labels)
         var record = blob
         record.updatedAt = .now()
-        if let before = try? self.blob(blob.digest, in: namespace) { record.createdAt = before.createdAt }
+        let before = try? self.blob(blob.digest, in: namespace)
+        if let before { record.createdAt = before.createdAt }
+        hints.changed(from: before?.labels, to: blob.labels)
         try table.put(.blob, blob.digest.description, namespace, record)
     }
 
     func deleteBlob(_ digest: Digest, in namespace: NamespaceID) throws {
         try table.delete(.blob, digest.description, namespace)
+        hints.removed()
     }
 
     // MARK: Snapshots
@@ -79,6 +82,7 @@ extension MetadataSession {
         try RecordTable.check(labels: record.labels)
         var record = record
         record.updatedAt = .now()
+        hints.changed(from: try snapshot(key, of: record.snapshotter, in: namespace).labels, to: record.labels)
         if record.key == key {
             try table.update(.snapshot, rowKey(record.snapshotter, key), namespace, record)
             return
@@ -97,6 +101,7 @@ extension MetadataSession {
             throw BerthError(.failedPrecondition, "remove snapshot '\(key)': \(children) others stand on it")
         }
         try table.delete(.snapshot, row, namespace)
+        hints.removed()
     }
 
     // MARK: Leases
@@ -124,10 +129,12 @@ extension MetadataSession {
         guard !lease.id.rawValue.isEmpty else { throw BerthError(.invalidArgument, "create a lease: it has no ID") }
         try RecordTable.check(labels: lease.labels)
         try table.create(.lease, lease.id.rawValue, namespace, lease)
+        hints.changed(from: nil, to: lease.labels)
     }
 
     func deleteLease(_ id: LeaseID, in namespace: NamespaceID) throws {
         try table.delete(.lease, id.rawValue, namespace)
+        hints.removed()
         try table.connection.run(
             "DELETE FROM lease_resource WHERE namespace = ? AND lease = ?", [.text(namespace.rawValue), .text(id.rawValue)])
     }
@@ -140,6 +147,7 @@ extension MetadataSession {
     }
 
     func removeResource(_ resource: LeaseResource, from lease: LeaseID, in namespace: NamespaceID) throws {
+        hints.removed()
         try table.connection.run(
             "DELETE FROM lease_resource WHERE namespace = ? AND lease = ? AND resource = ?",
             [.text(namespace.rawValue), .text(lease.rawValue), .text(resource.row)])

@@ -5,8 +5,12 @@ internal import BerthStore
 /// The metadata inside one transaction.
 struct MetadataSession: MetadataWriter {
     let table: RecordTable
+    let hints: TransactionHints
 
-    init(_ table: RecordTable) { self.table = table }
+    init(_ table: RecordTable, hints: TransactionHints = TransactionHints()) {
+        self.table = table
+        self.hints = hints
+    }
 
     private var connection: Connection { table.connection }
 
@@ -72,11 +76,17 @@ struct MetadataSession: MetadataWriter {
         try RecordTable.check(labels: image.labels)
         var record = image
         record.updatedAt = .now()
-        if let before = try? self.image(image.name, in: namespace) { record.createdAt = before.createdAt }
+        let before = try? self.image(image.name, in: namespace)
+        if let before { record.createdAt = before.createdAt }
+        if let before, before.target.digest != image.target.digest { hints.removed() }
+        hints.changed(from: before?.labels, to: image.labels)
         try table.put(.image, image.name, namespace, record)
     }
 
-    func deleteImage(_ name: String, in namespace: NamespaceID) throws { try table.delete(.image, name, namespace) }
+    func deleteImage(_ name: String, in namespace: NamespaceID) throws {
+        try table.delete(.image, name, namespace)
+        hints.removed()
+    }
 
     // MARK: Containers
 
@@ -106,13 +116,16 @@ struct MetadataSession: MetadataWriter {
     func updateContainer(_ container: ContainerRecord, in namespace: NamespaceID) throws {
         try RecordTable.check(labels: container.labels)
         var record = container
-        record.createdAt = try self.container(container.id, in: namespace).createdAt
+        let before = try self.container(container.id, in: namespace)
+        record.createdAt = before.createdAt
+        hints.changed(from: before.labels, to: container.labels)
         record.updatedAt = .now()
         try table.update(.container, container.id.rawValue, namespace, record)
     }
 
     func deleteContainer(_ id: ContainerID, in namespace: NamespaceID) throws {
         try table.delete(.container, id.rawValue, namespace)
+        hints.removed()
     }
 
     // MARK: Sandboxes
@@ -141,13 +154,16 @@ struct MetadataSession: MetadataWriter {
     func updateSandbox(_ sandbox: SandboxRecord, in namespace: NamespaceID) throws {
         try RecordTable.check(labels: sandbox.labels)
         var record = sandbox
-        record.createdAt = try self.sandbox(sandbox.id, in: namespace).createdAt
+        let before = try self.sandbox(sandbox.id, in: namespace)
+        record.createdAt = before.createdAt
+        hints.changed(from: before.labels, to: sandbox.labels)
         record.updatedAt = .now()
         try table.update(.sandbox, sandbox.id.rawValue, namespace, record)
     }
 
     func deleteSandbox(_ id: PodID, in namespace: NamespaceID) throws {
         try table.delete(.sandbox, id.rawValue, namespace)
+        hints.removed()
     }
 
     // MARK: Values

@@ -28,6 +28,11 @@ extension Plugin {
 /// The metadata store over the daemon's database.
 struct SQLiteMetadata: MetadataStore {
     let database: Database
+    private let board = HintBoard()
+
+    init(database: Database) { self.database = database }
+
+    func hints() async -> AsyncStream<GarbageHint> { board.subscribe() }
 
     func read<T: Sendable>(_ body: @escaping @Sendable (any MetadataReader) throws -> T) async throws -> T {
         try await database.read { try body(MetadataSession(RecordTable(connection: $0))) }
@@ -36,9 +41,12 @@ struct SQLiteMetadata: MetadataStore {
     func write<T: Sendable>(
         durability: CommitDurability, _ body: @escaping @Sendable (any MetadataWriter) throws -> T
     ) async throws -> T {
-        try await database.write(durable: durability == .powerCut) {
-            try body(MetadataSession(RecordTable(connection: $0)))
+        let hints = TransactionHints()
+        let value = try await database.write(durable: durability == .powerCut) {
+            try body(MetadataSession(RecordTable(connection: $0), hints: hints))
         }
+        board.post(hints.all)
+        return value
     }
 
     /// Puts records that cannot be read into quarantine, and notes when rows were lost; what to report.

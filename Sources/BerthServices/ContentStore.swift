@@ -94,11 +94,20 @@ public protocol ContentStore: Sendable {
     /// Removes a blob.
     /// - Throws: `notFound`.
     func delete(_ digest: Digest) async throws
+    /// Removes a blob at once, on the calling thread: for the collector, which must do it inside the transaction that
+    /// has made sure that nothing refers to the blob.
+    /// - Throws: `notFound`; `unimplemented` by stores that cannot, which are asked to `delete` after the transaction.
+    func deleteBlocking(_ digest: Digest) throws
     /// All blobs.
     func list() async throws -> [BlobInfo]
 }
 
 extension ContentStore {
+    /// A store that cannot.
+    public func deleteBlocking(_ digest: Digest) throws {
+        throw BerthError(.unimplemented, "delete content \(digest): not possible inside a transaction")
+    }
+
     /// The whole blob, for manifests and configs.
     /// - Throws: `resourceExhausted` for a blob of more than `limit` bytes.
     public func readAll(_ digest: Digest, limit: Int = 8 << 20) async throws -> [UInt8] {

@@ -109,9 +109,22 @@ public protocol MetadataStore: Sendable {
     func write<T: Sendable>(
         durability: CommitDurability, _ body: @escaping @Sendable (any MetadataWriter) throws -> T
     ) async throws -> T
+    /// Hints for the collector, after each transaction that gives one; several of them may come as one.
+    func hints() async -> AsyncStream<GarbageHint>
+}
+
+/// What a transaction did that the collector wants to know of.
+public enum GarbageHint: Sendable, Hashable {
+    /// Something, or a reference to something, was removed: there may be garbage.
+    case removed
+    /// Something that expires was written: the collector's timer may have to be set anew.
+    case expires
 }
 
 extension MetadataStore {
+    /// A store without hints: what there is to collect is found on schedule.
+    public func hints() async -> AsyncStream<GarbageHint> { AsyncStream { $0.finish() } }
+
     /// A transaction that survives a crash of the daemon.
     public func write<T: Sendable>(_ body: @escaping @Sendable (any MetadataWriter) throws -> T) async throws -> T {
         try await write(durability: .process, body)
