@@ -83,7 +83,7 @@ let targets: [Target] = [
     plugins("Network", ["BerthOCI", "BerthSystem"]),
     plugins("Tasks", ["BerthShimClient", "BerthTTRPC", "BerthShimAPI", "BerthIO", "BerthSystem", "BerthOCI"]),
     plugins("Sandbox", ["BerthShimClient", "BerthTTRPC", "BerthShimAPI", "BerthIO", "BerthSystem", "BerthOCI"]),
-    plugins("CRI", ["BerthGRPC", "BerthAPI", "BerthOCI", "BerthSystem", "BerthDigest", "BerthArchive", protobuf]),
+    plugins("CRI", ["BerthGRPC", "BerthAPI", "BerthShimAPI", "BerthOCI", "BerthSystem", "BerthDigest", "BerthArchive", protobuf]),
     plugins("Servers", ["BerthGRPC", "BerthAPI", "BerthIO", "BerthOCI", "BerthSystem", protobuf]),
     // tests, one target a module or family
     tests("BerthBase", ["BerthBase"]),
@@ -112,7 +112,7 @@ let targets: [Target] = [
     tests("Images", ["ImagesPlugins", "pull-probe", "ContentPlugins", "MetadataPlugins", "SnapshottersPlugins", "unpack-probe", "BerthArchive", "BerthDigest", "BerthOCI", "BerthSystem", "BerthConformance", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
     tests("Network", ["NetworkPlugins", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
     tests("Tasks", ["TasksPlugins", "SandboxPlugins", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
-    tests("CRI", ["CRIPlugins", "MetadataPlugins", "BerthStore", "BerthGRPC", "BerthSystem", protobuf, "BerthAPI", "BerthOCI", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
+    tests("CRI", ["CRIPlugins", "BerthShimAPI", "MetadataPlugins", "BerthStore", "BerthGRPC", "BerthSystem", protobuf, "BerthAPI", "BerthOCI", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
     .executableTarget(
         name: "slow-daemon", dependencies: ["BerthDaemon", "BerthKernel", "BerthServices", log],
         path: "Tests/Fixtures/slow-daemon", swiftSettings: strict),

@@ -1,5 +1,6 @@
 import BerthBase
 import BerthServices
+import BerthShimAPI
 import BerthTestSupport
 import SystemPackage
 
@@ -135,7 +136,19 @@ final class FakeTasks: TaskManager {
         try await script.record("task.update")
         lastResources.withLock { $0 = resources }
     }
-    func stats(_ ref: TaskRef) async throws -> AnyMessage { AnyMessage(typeURL: "x", value: []) }
+    func stats(_ ref: TaskRef) async throws -> AnyMessage {
+        try await script.record("task.stats")
+        var metrics = CgroupV1Metrics()
+        var (cpu, usage) = (CgroupV1CPUStat(), CgroupV1CPUUsage())
+        usage.total = 5_000_000
+        cpu.usage = usage
+        metrics.cpu = cpu
+        var (memory, entry) = (CgroupV1MemoryStat(), CgroupV1MemoryEntry())
+        (entry.usage, entry.limit) = (1000, 4000)
+        (memory.usage, memory.totalInactiveFile, memory.totalRss) = (entry, 300, 600)
+        metrics.memory = memory
+        return AnyMessage(typeURL: CgroupV1Metrics.messageName, value: metrics.encoded())
+    }
     func pids(_ ref: TaskRef) async throws -> [UInt32] { [4711] }
     func reopenLog(_ ref: TaskRef) async throws { try await script.record("task.reopenLog") }
     func exits() async -> AsyncStream<(TaskRef, ExitStatus)> { stream }

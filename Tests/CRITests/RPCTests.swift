@@ -216,6 +216,43 @@ private func containerConfig(
         }
     }
 
+    @Test func `stats of what runs, whatever fails beside it`() async throws {
+        let world = try World()
+        try await world.with { engine in
+            let rpc = world.rpc(engine)
+            let pod = try await run(rpc)
+            let id = try await create(rpc, pod)
+            _ = try await create(rpc, pod, containerConfig { $0.metadata.name = "created" })
+            try await engine.startContainer(ContainerID(id), in: k8s)
+            let all: Runtime_V1_ListContainerStatsResponse = try await rpc.call(
+                "ListContainerStats", Runtime_V1_ListContainerStatsRequest())
+            #expect(all.stats.map(\.attributes.id) == [id])
+            #expect(all.stats[0].cpu.usageCoreNanoSeconds.value == 5_000_000)
+            #expect(all.stats[0].memory.workingSetBytes.value == 700)
+            #expect(all.stats[0].memory.availableBytes.value == 3300)
+            #expect(all.stats[0].writableLayer.usedBytes.value == 4096)
+            world.script.fail("task.stats")
+            let none: Runtime_V1_ListContainerStatsResponse = try await rpc.call(
+                "ListContainerStats", Runtime_V1_ListContainerStatsRequest())
+            #expect(none.stats.isEmpty)
+            var request = Runtime_V1_ContainerStatsRequest()
+            request.containerID = id
+            let one = request
+            #expect(
+                await code { let _: Runtime_V1_ContainerStatsResponse = try await rpc.call("ContainerStats", one) }
+                    == .internal)
+        }
+    }
+
+    @Test func `a rate of CPU use takes two reads that are far enough apart`() {
+        let rates = CPURates()
+        #expect(rates.rate(of: "a", usage: 0, at: 0) == nil)
+        #expect(rates.rate(of: "a", usage: 9, at: 1000) == nil)
+        #expect(rates.rate(of: "a", usage: 500_000_000, at: 1_000_000_000) == 500_000_000)
+        #expect(rates.rate(of: "a", usage: 500_000_001, at: 1_000_000_001) == 500_000_000)
+        #expect(rates.rate(of: "a", usage: 1, at: 3_000_000_000) == 0)
+    }
+
     @Test func `a command by CRI`() async throws {
         let world = try World()
         try await world.with { engine in

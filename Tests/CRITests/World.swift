@@ -107,15 +107,19 @@ final class World: Sendable {
 
     func rpc(_ engine: LocalPodEngine) -> RuntimeRPC {
         RuntimeRPC(
-            engine: engine, network: network, operations: engine.services.operations, version: "test", logger: logger)
+            engine: engine, network: network, operations: engine.services.operations, usage: usage(engine),
+            version: "test", logger: logger)
+    }
+
+    private func usage(_ engine: LocalPodEngine) -> StorageUsage {
+        StorageUsage(
+            metadata: engine.services.metadata, snapshots: snapshots, snapshotter: "overlay", mountpoint: "/x")
     }
 
     func imageRPC(_ engine: LocalPodEngine) -> ImageRPC {
         ImageRPC(
             engine: engine, images: images, operations: engine.services.operations,
-            usage: StorageUsage(
-                metadata: engine.services.metadata, snapshots: snapshots, snapshotter: "overlay", mountpoint: "/x"),
-            snapshotter: "overlay")
+            usage: usage(engine), snapshotter: "overlay")
     }
 }
 

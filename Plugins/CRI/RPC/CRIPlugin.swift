@@ -35,7 +35,8 @@ extension Plugin {
         let usage = StorageUsage(metadata: metadata, snapshots: snapshots, snapshotter: name, mountpoint: folder)
         return CRIProvider(services: [
             RuntimeRPC(
-                engine: engine, network: network, operations: operations, version: "0.1.0", logger: context.logger),
+                engine: engine, network: network, operations: operations, usage: usage, version: BerthVersion.current,
+                logger: context.logger),
             ImageRPC(engine: engine, images: images, operations: operations, usage: usage, snapshotter: name),
         ])
     }

@@ -10,9 +10,11 @@ struct RuntimeRPC: GRPCService {
     let engine: any PodEngine
     let network: (any PodNetwork)?
     let operations: any OperationTable
+    let usage: StorageUsage
     let version: String
     let sandboxes = EncodedList()
     let containers = EncodedList()
+    let rates = CPURates()
     let logger: Logger
 
     static let namespace: NamespaceID = "k8s.io"

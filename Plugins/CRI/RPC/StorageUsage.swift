@@ -60,6 +60,14 @@ struct StorageUsage: Sendable {
         return (usage, true)
     }
 
+    /// The space of a container's own layer; nil when it cannot be measured now.
+    func writableLayer(
+        _ key: SnapshotKey, of name: String, in namespace: NamespaceID
+    ) async -> Runtime_V1_FilesystemUsage? {
+        let usage = try? await snapshots.usage(of: key, on: SnapshotTarget(name, in: namespace))
+        return usage.map(message)
+    }
+
     private func message(_ usage: SnapshotUsage) -> Runtime_V1_FilesystemUsage {
         var message = Runtime_V1_FilesystemUsage()
         message.timestamp = Timestamp.now().nanoseconds
