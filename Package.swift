@@ -119,7 +119,6 @@ let targets: [Target] = [
     tests("Servers", ["ServersPlugins", "BerthGRPC", "BerthIO", "BerthAPI", "BerthSystem", "BerthServices", "BerthKernel", "BerthTOML", "BerthBase", "BerthTestSupport", log, protobuf, system]),
     tests("BerthDaemon", ["BerthDaemon", "berthd", "slow-daemon", "BerthConformance", "BerthServices", "BerthKernel", "BerthTOML", "BerthBase", "BerthTestSupport", log, system]),
     tests("Tidy", ["BerthTestSupport", "BerthBase", system]),
-    tests("EndToEnd", ["BerthTestSupport", "BerthBase", "BerthSystem", system]),
 ]
 
 /// The targets to build: all, or those named in `BERTH_ONLY` with everything they need.
