@@ -86,8 +86,7 @@ public enum PluginConformance {
             try await PluginWorld(subject, more: [failure], required: failure).cycles { kernel, _ in
                 do { try await kernel.start() } catch {
                     try expect("\(error)".contains("on purpose"), "the failure's reason is told: \(error)")
-                    let left = kernel.view.plugins().filter { $0.state.isRunning }
-                    try expect(left.isEmpty, "these still run: \(left.map(\.id.description).joined(separator: ", "))")
+                    try expectNoneLeft(kernel)
                     return
                 }
                 throw Failure(description: "expected that a required plugin that throws ends the start")
@@ -111,6 +110,11 @@ public enum PluginConformance {
 
     static func expect(_ condition: Bool, _ sentence: @autoclosure () -> String) throws {
         guard condition else { throw Failure(description: sentence()) }
+    }
+
+    private static func expectNoneLeft(_ kernel: Kernel) throws {
+        let left = kernel.view.plugins().filter { $0.state != .stopped && !$0.state.isOutOfTheWay }
+        try expect(left.isEmpty, "after the stop: \(left.map { "\($0.id) \($0.state)" }.joined(separator: ", "))")
     }
 
     private static func readPage(_ path: String) throws -> String {

@@ -10,6 +10,9 @@ struct PluginWorld {
     /// Starts and stops that are compared with the first: what leaks once a time is that many by then.
     static let rounds = 6
 
+    /// How long a plugin with nothing to do may take to stop.
+    static let stopPatience = Duration.seconds(5)
+
     private let subject: PluginConformance.Subject
     private let plugins: [Plugin]
     private let required: Plugin?
@@ -86,11 +89,13 @@ struct PluginWorld {
 
             """
         let more = subject.configuration.replacing("$WORLD", with: folder)
+        var patience = Kernel.Patience()
+        patience.stop = Self.stopPatience
         let logger = Logger(label: "conformance") { _ in SwiftLogNoOpLogHandler() }
         let others = subject.others.filter { other in !plugins.contains { $0.id == other.id } }
         return try Kernel(
             plugins: plugins + others, configuration: Configuration(text: text + more, file: "conformance.toml"),
-            logger: logger)
+            logger: logger, patience: patience)
     }
 
     /// Sockets and pipes anywhere, and whatever lies beside the root and the state.
