@@ -50,6 +50,8 @@ struct ProgressBars {
     }
 
     private mutating func bars(_ progress: Berth_V1_PullProgress, columns: Int, rows: Int) -> String {
+        // The last report has the image and no layers: what is drawn stays.
+        if progress.layers.isEmpty { return "" }
         var text = drawn > 0 ? "\u{1b}[\(drawn)A" : ""
         // More lines than the terminal has cannot be drawn over: the unfinished ones are of interest.
         let room = max(1, rows - 2)

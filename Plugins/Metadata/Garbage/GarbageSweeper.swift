@@ -67,7 +67,9 @@ actor GarbageSweeper: GarbageCollector {
 
     func explain(_ key: String, in namespace: NamespaceID) async throws -> [GarbageReference]? {
         let graph = try await graph()
-        let nodes = Set(graph.items.keys).union(graph.reached.keys).filter { node in
+        // A reference may name what is not here (the other platforms of an index): that is not explained.
+        let roots = graph.reached.keys.filter { $0.kind == .container || $0.kind == .sandbox }
+        let nodes = Set(graph.items.keys).union(roots).filter { node in
             guard node.namespace == namespace else { return false }
             return node.key == key || (node.kind == .snapshot && node.key.hasSuffix("/\(key)"))
         }

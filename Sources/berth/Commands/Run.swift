@@ -66,7 +66,7 @@ struct Run: AsyncParsableCommand {
         }
     }
 
-    private func request() throws -> Berth_V1_RunRequest {
+    func request() throws -> Berth_V1_RunRequest {
         var request = Berth_V1_RunRequest()
         request.image = image
         request.command = command
