@@ -53,7 +53,7 @@ let targets: [Target] = [
     module("BerthTTRPC", ["BerthBase", "BerthIO", "BerthShimAPI", "BerthSystem", system]),
     module("BerthGRPC", ["BerthBase", "BerthIO", "BerthSystem", "CNghttp2", log, protobuf], wrapsC: true),
     module("BerthShimAPI", ["BerthBase"]),
-    module("BerthShimClient", ["BerthBase", "BerthIO", "BerthShimAPI", "BerthSystem", "BerthTTRPC", log, system]),
+    module("BerthShimClient", ["BerthBase", "BerthIO", "BerthKernel", "BerthShimAPI", "BerthSystem", "BerthTTRPC", log, system]),
     .target(name: "BerthAPI", dependencies: [protobuf], exclude: ["Protos"], swiftSettings: [.swiftLanguageMode(.v6)]),
     module("BerthOCI", ["BerthBase", system]),
     module("BerthArchive", ["BerthBase", "BerthDigest", "BerthSystem", "CBerthSystem", "CBerthUnpack", "CZstd", "CDeflate", system]),

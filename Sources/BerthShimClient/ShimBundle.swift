@@ -19,18 +19,24 @@ package struct ShimBundle: Sendable, Hashable {
         self.id = id
     }
 
-    /// Makes the directory and writes the spec.
+    /// Makes the directory and writes what it is for, then the spec.
     ///
     /// - Throws: `alreadyExists` when there is one.
-    package func create(spec: [UInt8]) throws {
+    package func create(_ intent: BundleIntent, spec: [UInt8]) throws {
         try makeFolder(String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]), mode: 0o711)
         // 0700: a host user must not reach setuid files of a rootfs (CVE-2021-41103).
         guard mkdir(path, 0o700) == 0 else {
             let code: BerthError.Code = errno == EEXIST ? .alreadyExists : .internal
             throw BerthError(code, "make bundle '\(path)': \(String(cString: strerror(errno)))")
         }
-        _ = mkdir("\(path)/rootfs", 0o711)
-        try write("config.json", spec)
+        do {
+            try write(BundleIntent.file, intent.record)
+            try write("config.json", spec)
+            guard mkdir("\(path)/rootfs", 0o711) == 0 else { throw failure("make 'rootfs'") }
+        } catch {
+            try? removeTree(path)
+            throw error
+        }
     }
 
     /// Writes a file of the bundle, whole or not at all.
@@ -72,10 +78,21 @@ package struct ShimBundle: Sendable, Hashable {
 
     /// Unmounts what is mounted on the rootfs and removes the directory. Missing is success.
     package func remove() throws {
-        let detach: Int32 = 2
-        while umount2("\(path)/rootfs", detach) == 0 {}
+        unmountRootfs()
         try removeTree(path)
     }
+
+    /// Unmounts what is mounted on the rootfs, lazily: a busy mount must not hold up the removal.
+    func unmountRootfs() {
+        let (detach, noFollow): (Int32, Int32) = (2, 8)
+        while umount2("\(path)/rootfs", detach | noFollow) == 0 {}
+    }
+
+    /// Whether the bundle has this file.
+    package func has(_ name: String) -> Bool { access("\(path)/\(name)", F_OK) == 0 }
+
+    /// Whether the directory is there.
+    package var exists: Bool { access(path, F_OK) == 0 }
 
     /// All bundles below `folder`.
     package static func all(in folder: String) -> [ShimBundle] {

@@ -2,62 +2,6 @@ internal import BerthBase
 internal import BerthSystem
 internal import Glibc
 
-/// What a shim answers when it starts.
-package struct ShimBootstrap: Sendable, Hashable {
-    /// `unix:///…`.
-    package var address: String
-    /// `ttrpc`; the only protocol Berth speaks to shims.
-    package var protocolName: String
-    /// The version of its Task service, 2 or 3.
-    package var version: Int
-    /// The runtime it was started for.
-    package var runtime: String
-
-    /// Reads what `start` printed: JSON of generation 3, or the bare address of generation 2.
-    package init(parsing bytes: [UInt8], runtime: String) throws {
-        self.runtime = runtime
-        let text = String(decoding: bytes, as: UTF8.self)
-        let trimmed = text.split(whereSeparator: \.isNewline).last.map(String.init) ?? ""
-        if trimmed.hasPrefix("{") {
-            let json = try JSONValue(parsing: Array(trimmed.utf8))
-            address = json["address"]?.string ?? ""
-            protocolName = json["protocol"]?.string ?? "ttrpc"
-            version = Int(json["version"]?.integer ?? 2)
-        } else {
-            (address, protocolName, version) = (trimmed, "ttrpc", 2)
-        }
-        guard address.hasPrefix("unix://") else {
-            throw BerthError(.internal, "start a shim for '\(runtime)': it printed '\(trimmed.prefix(200))', not an address")
-        }
-        guard protocolName == "ttrpc" else {
-            throw BerthError(.unimplemented, "the shim of '\(runtime)' speaks '\(protocolName)'; Berth speaks ttrpc to shims")
-        }
-        guard version == 2 || version == 3 else {
-            throw BerthError(.unimplemented, "the shim of '\(runtime)' has Task version \(version); Berth speaks 2 and 3")
-        }
-    }
-
-    /// Reads a bundle's `bootstrap.json`.
-    package init(record: [UInt8]) throws {
-        let json = try JSONValue(parsing: record)
-        address = json["address"]?.string ?? ""
-        protocolName = json["protocol"]?.string ?? ""
-        version = Int(json["version"]?.integer ?? 0)
-        runtime = json["runtime"]?.string ?? ""
-    }
-
-    /// The text of `bootstrap.json`.
-    package var record: [UInt8] {
-        JSONValue.object([
-            "address": .string(address), "protocol": .string(protocolName), "version": .number("\(version)"),
-            "runtime": .string(runtime),
-        ]).encoded()
-    }
-
-    /// The socket's path.
-    package var socketPath: String { String(address.dropFirst("unix://".count)) }
-}
-
 /// Starts shims and cleans up after them. Source: containerd's runtime v2 documentation, "Commands".
 package struct ShimLauncher: Sendable {
     /// How long `start` and `delete` may take.
@@ -78,16 +22,18 @@ package struct ShimLauncher: Sendable {
     }
 
     /// Runs `start` in the bundle and records the answer there.
-    package func start(_ binary: ShimBinary, in bundle: ShimBundle) async throws -> ShimBootstrap {
+    ///
+    /// - Parameter socket: where our own shim is to listen; others choose for themselves.
+    package func start(_ binary: ShimBinary, in bundle: ShimBundle, socket: String) async throws -> ShimBootstrap {
         FaultPoint.hit("shim.before-start")
-        let outcome = try await run(binary, "start", bundle)
+        let outcome = try await run(binary, "start", bundle, ["BERTH_SHIM_SOCKET=\(socket)"])
         guard outcome.status == 0 else {
             let words = String(decoding: (outcome.errors + outcome.output).suffix(2048), as: UTF8.self)
             throw BerthError(.internal, "start shim '\(binary.path)' for '\(bundle.id)': status \(outcome.status): \(words)")
         }
         let bootstrap = try ShimBootstrap(parsing: outcome.output, runtime: binary.runtime)
         FaultPoint.hit("shim.after-start")
-        try await Blocking.run { try bundle.write("bootstrap.json", bootstrap.record) }
+        try await Blocking.run { try bundle.write(ShimBootstrap.file, bootstrap.record) }
         return bootstrap
     }
 
@@ -100,7 +46,9 @@ package struct ShimLauncher: Sendable {
         }
     }
 
-    private func run(_ binary: ShimBinary, _ verb: String, _ bundle: ShimBundle) async throws -> ChildProcess.Outcome {
+    private func run(
+        _ binary: ShimBinary, _ verb: String, _ bundle: ShimBundle, _ settings: [String] = []
+    ) async throws -> ChildProcess.Outcome {
         let arguments = [
             "-namespace", bundle.namespace.rawValue, "-address", grpcAddress, "-publish-binary", publisher,
             "-id", bundle.id, "-bundle", bundle.path, verb,
@@ -111,7 +59,7 @@ package struct ShimLauncher: Sendable {
                 "TTRPC_ADDRESS=\(eventsAddress)", "GRPC_ADDRESS=\(grpcAddress)", "MAX_SHIM_VERSION=3",
                 "NAMESPACE=\(bundle.namespace)", "CONTAINERD_NAMESPACE=\(bundle.namespace)",
                 "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            ] + Self.passedOn(),
+            ] + settings + Self.passedOn(),
             deadline: Self.deadline)
         command.folder = bundle.path
         let final = command
