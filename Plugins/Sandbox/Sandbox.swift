@@ -1,6 +1,6 @@
 package import BerthKernel
 
 extension [Plugin] {
-    /// The plugins of this family.
-    package static var sandboxPlugins: [Plugin] { [] }
+    /// The plugins that run sandboxes.
+    package static var sandboxPlugins: [Plugin] { [.podSandbox] }
 }

@@ -1,6 +1,6 @@
 package import BerthKernel
 
 extension [Plugin] {
-    /// The plugins of this family.
-    package static var taskPlugins: [Plugin] { [] }
+    /// The plugins that run tasks.
+    package static var taskPlugins: [Plugin] { [.localShims, .shimTasks, .ttrpcServer] }
 }

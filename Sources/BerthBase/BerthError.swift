@@ -56,6 +56,8 @@ public struct BerthError: Error, Sendable, CustomStringConvertible {
 }
 
 /// Runs `body`; a thrown error gets `attempt` in front of its message and keeps its code.
-public func during<T>(_ attempt: @autoclosure () -> String, _ body: () async throws -> T) async throws -> T {
+public nonisolated(nonsending) func during<T>(
+    _ attempt: @autoclosure () -> String, _ body: () async throws -> T
+) async throws -> T {
     do { return try await body() } catch { throw BerthError.wrapping(error).during(attempt()) }
 }

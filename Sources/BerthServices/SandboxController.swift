@@ -67,7 +67,7 @@ public protocol SandboxController: Sendable {
     func status(_ id: PodID, in namespace: NamespaceID) async throws -> SandboxStatus
     /// The pod cgroup's metrics message, v1 or v2 as the type URL says.
     func metrics(_ id: PodID, in namespace: NamespaceID) async throws -> AnyMessage
-    /// Sandboxes whose shim ended or stopped answering.
+    /// Sandboxes whose shim ended or stopped answering, those of before the call included.
     func losses() async -> AsyncStream<(NamespaceID, PodID, SandboxStatus)>
     /// Waits until the shims found at start have answered, or their deadline has passed.
     func recovered() async

@@ -9,11 +9,14 @@ public struct ExitStatus: Sendable, Hashable, Codable {
     public var exitedAt: Timestamp
     /// Whether the kernel's out-of-memory killer had a part in it.
     public var oomKilled: Bool
+    /// Why nobody saw the exit itself: its shim was lost, and the code is 137. Empty when it was seen.
+    public var lossReason: String
     /// Makes a status.
-    public init(code: UInt32, exitedAt: Timestamp, oomKilled: Bool = false) {
+    public init(code: UInt32, exitedAt: Timestamp, oomKilled: Bool = false, lossReason: String = "") {
         self.code = code
         self.exitedAt = exitedAt
         self.oomKilled = oomKilled
+        self.lossReason = lossReason
     }
 }
 
@@ -163,7 +166,8 @@ public protocol TaskManager: Sendable {
     func pids(_ ref: TaskRef) async throws -> [UInt32]
     /// Makes the shim open the log again, between two whole lines.
     func reopenLog(_ ref: TaskRef) async throws
-    /// Exits, as they are learnt, those that happened while the daemon was down included.
+    /// Exits, as they are learnt; first those of tasks not deleted yet, those that happened while the daemon was down
+    /// included. One may come twice: for a stopped task the status never changes.
     func exits() async -> AsyncStream<(TaskRef, ExitStatus)>
     /// Waits until the shims found at start have answered, or their deadline has passed.
     func recovered() async
@@ -171,5 +175,5 @@ public protocol TaskManager: Sendable {
 
 extension ServiceKey where Interface == any TaskManager {
     /// The task manager.
-    public static var tasks: Self { Self("tasks") }
+    public static var tasks: Self { Self("task") }
 }

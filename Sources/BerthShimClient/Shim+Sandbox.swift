@@ -1,6 +1,6 @@
 internal import BerthBase
-internal import BerthTTRPC
 package import BerthShimAPI
+internal import BerthTTRPC
 
 /// The Sandbox service.
 extension Shim {

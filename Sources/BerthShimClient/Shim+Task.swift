@@ -24,7 +24,8 @@ extension Shim {
     }
 
     /// Waits for the exit, however long that takes.
-    package func wait(for id: String, exec: String = "", within patience: Duration? = nil) async throws -> WaitResponse {
+    package func wait(for id: String, exec: String = "", within patience: Duration? = nil) async throws -> WaitResponse
+    {
         var request = WaitRequest()
         (request.id, request.execID) = (id, exec)
         return try await task("Wait", request, within: patience)

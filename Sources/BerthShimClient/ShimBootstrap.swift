@@ -35,13 +35,16 @@ package struct ShimBootstrap: Sendable, Hashable {
             (address, protocolName, version) = (trimmed, "ttrpc", 2)
         }
         guard address.hasPrefix("unix:///") else {
-            throw BerthError(.internal, "start a shim for '\(runtime)': it printed '\(trimmed.prefix(200))', not an address")
+            throw BerthError(
+                .internal, "start a shim for '\(runtime)': it printed '\(trimmed.prefix(200))', not an address")
         }
         guard protocolName == "ttrpc" else {
-            throw BerthError(.unimplemented, "the shim of '\(runtime)' speaks '\(protocolName)'; Berth speaks ttrpc to shims")
+            throw BerthError(
+                .unimplemented, "the shim of '\(runtime)' speaks '\(protocolName)'; Berth speaks ttrpc to shims")
         }
         guard version == 2 || version == 3 else {
-            throw BerthError(.unimplemented, "the shim of '\(runtime)' has Task version \(version); Berth speaks 2 and 3")
+            throw BerthError(
+                .unimplemented, "the shim of '\(runtime)' has Task version \(version); Berth speaks 2 and 3")
         }
     }
 

@@ -46,7 +46,9 @@ package struct ShimBundle: Sendable, Hashable {
         guard descriptor >= 0 else { throw failure("write '\(name)'") }
         var sent = 0
         while sent < bytes.count {
-            let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress?.advanced(by: sent), $0.count - sent) }
+            let count = bytes.withUnsafeBytes {
+                Glibc.write(descriptor, $0.baseAddress?.advanced(by: sent), $0.count - sent)
+            }
             guard count > 0 else {
                 let error = failure("write '\(name)'")
                 close(descriptor)

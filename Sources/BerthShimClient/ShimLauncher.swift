@@ -29,7 +29,8 @@ package struct ShimLauncher: Sendable {
         let outcome = try await run(binary, "start", bundle, ["BERTH_SHIM_SOCKET=\(socket)"])
         guard outcome.status == 0 else {
             let words = String(decoding: (outcome.errors + outcome.output).suffix(2048), as: UTF8.self)
-            throw BerthError(.internal, "start shim '\(binary.path)' for '\(bundle.id)': status \(outcome.status): \(words)")
+            throw BerthError(
+                .internal, "start shim '\(binary.path)' for '\(bundle.id)': status \(outcome.status): \(words)")
         }
         let bootstrap = try ShimBootstrap(parsing: outcome.output, runtime: binary.runtime)
         FaultPoint.hit("shim.after-start")

@@ -28,7 +28,8 @@ extension ShimRegistry {
         let words = shim.bundle.shimLogTail()
         let why = shim.isDead ? "its process ended" : "it lives but takes no connection"
         shim.kill()
-        await lose(shim.bundle, intent, "\(why) (\(reason))\(words.isEmpty ? "" : "; its log ends: \(words.suffix(500))")")
+        await lose(
+            shim.bundle, intent, "\(why) (\(reason))\(words.isEmpty ? "" : "; its log ends: \(words.suffix(500))")")
     }
 
     /// Cleans up after a shim that is dead and tells everybody.
@@ -49,7 +50,10 @@ extension ShimRegistry {
         let key = ShimKey(bundle.namespace, bundle.id)
         do {
             guard let shim = try await reach(bundle, intent) else {
-                await cleanUp(try? ShimBinary(runtime: intent.runtime, programFolder: ShimBinary.programFolder, searchPath: getenv("PATH").map { String(cString: $0) } ?? ""), bundle)
+                await cleanUp(
+                    try? ShimBinary(
+                        runtime: intent.runtime, programFolder: ShimBinary.programFolder,
+                        searchPath: getenv("PATH").map { String(cString: $0) } ?? ""), bundle)
                 entries[key] = nil
                 return
             }

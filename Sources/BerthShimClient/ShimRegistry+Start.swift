@@ -89,7 +89,8 @@ extension ShimRegistry {
     }
 
     private nonisolated func end(_ shim: Shim) async {
-        let isSandbox = (shim.bundle.read(BundleIntent.file).flatMap { try? BundleIntent(record: $0) })?.kind == .sandbox
+        let isSandbox =
+            (shim.bundle.read(BundleIntent.file).flatMap { try? BundleIntent(record: $0) })?.kind == .sandbox
         do {
             if isSandbox { try await shim.shutdownSandbox(shim.key.id) } else { try await shim.shutdown(shim.key.id) }
         } catch {
@@ -125,7 +126,8 @@ extension ShimRegistry {
     nonisolated func sweep(_ binary: ShimBinary?, _ bundle: ShimBundle) async {
         if let binary {
             do { try await launcher.cleanUp(binary, in: bundle) } catch {
-                logger.warning("the clean-up of a shim failed", metadata: ["shim": "\(bundle.id)", "error": "\(error)"])
+                logger.warning(
+                    "the clean-up of a shim failed", metadata: ["shim": "\(bundle.id)", "error": "\(error)"])
             }
         }
         do {
@@ -133,7 +135,8 @@ extension ShimRegistry {
                 try bundle.killRemains()
             }
         } catch {
-            logger.warning("processes of a dead shim may be left", metadata: ["shim": "\(bundle.id)", "error": "\(error)"])
+            logger.warning(
+                "processes of a dead shim may be left", metadata: ["shim": "\(bundle.id)", "error": "\(error)"])
         }
     }
 }

@@ -81,7 +81,8 @@ package actor ShimRegistry {
         launcher = ShimLauncher(eventsAddress: "\(state)/events.sock", grpcAddress: grpcAddress, publisher: publisher)
         guard "\(sockets)/0123456789abcdef".utf8.count <= ShimSocket.maxPathLength else {
             throw BerthError(
-                .invalidArgument, "the state directory '\(state)' is too long for the sockets of shims: "
+                .invalidArgument,
+                "the state directory '\(state)' is too long for the sockets of shims: "
                     + "\(ShimSocket.maxPathLength) bytes are the most of a socket's path")
         }
         try ShimSocket.makePrivateFolder(folder, mode: 0o711)
