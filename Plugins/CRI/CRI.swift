@@ -2,5 +2,5 @@ package import BerthKernel
 
 extension [Plugin] {
     /// The plugins of this family.
-    package static var criPlugins: [Plugin] { [] }
+    package static var criPlugins: [Plugin] { [.localPods, .criRPC] }
 }
