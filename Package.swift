@@ -110,7 +110,7 @@ let targets: [Target] = [
             "BerthKernel", "BerthBase", log, system,
         ], path: "Tests/Fixtures/pull-probe", swiftSettings: strict),
     tests("Images", ["ImagesPlugins", "pull-probe", "ContentPlugins", "MetadataPlugins", "SnapshottersPlugins", "unpack-probe", "BerthArchive", "BerthDigest", "BerthOCI", "BerthSystem", "BerthConformance", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
-    tests("Network", ["NetworkPlugins", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
+    tests("Network", ["NetworkPlugins", "MetadataPlugins", "BerthStore", "BerthSystem", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
     tests("Tasks", ["TasksPlugins", "SandboxPlugins", "BerthShimClient", "BerthShimAPI", "BerthTTRPC", "BerthIO", "BerthOCI", "BerthSystem", "containerd-shim-berth-v1", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
     tests("CRI", ["CRIPlugins", "BerthShimAPI", "MetadataPlugins", "BerthStore", "BerthGRPC", "BerthSystem", protobuf, "BerthAPI", "BerthOCI", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
     .executableTarget(

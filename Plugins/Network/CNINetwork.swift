@@ -7,9 +7,6 @@ internal import SystemPackage
 /// Connects pods by CNI plugins. Each attempt is a row before its first plugin runs; each teardown is a row until it
 /// has succeeded, and no other call waits for it.
 actor CNINetwork: PodNetwork {
-    /// The most teardowns that run at once.
-    static let maxTeardowns = 8
-
     let config: CNIConfig
     let ledger: AttachmentLedger
     let loader: ConfigurationLoader
@@ -17,8 +14,11 @@ actor CNINetwork: PodNetwork {
     let namespaces: PodNamespaces
     let logger: Logger
     private let lanes = KeyedLanes<PodID>()
-    private var podCIDR: String?
-    private var wakeTeardowns: AsyncStream<Void>.Continuation?
+    var wakeTeardowns: AsyncStream<Void>.Continuation?
+    /// Pods whose teardown runs now.
+    var beingTornDown: Set<PodID> = []
+    /// Rows that could not be read at the start.
+    private var unreadable: [String] = []
 
     init(config: CNIConfig, metadata: any MetadataStore, logger: Logger) {
         self.config = config
@@ -32,15 +32,20 @@ actor CNINetwork: PodNetwork {
 
     /// Turns attempts that a crash left half-done into teardowns.
     func recover() async throws {
-        for var attachment in try await ledger.all() where attachment.phase == .attempting {
-            attachment.phase = .detaching
-            try await ledger.put(attachment)
+        let rows = try await ledger.all()
+        for attachment in rows.readable where attachment.phase == .attempting {
+            try await ledger.update(attachment.request.pod) { $0.phase = .detaching }
             logger.notice("undoing an unfinished pod network", metadata: ["pod": "\(attachment.request.pod)"])
+        }
+        unreadable = rows.unreadable
+        for pod in unreadable {
+            logger.error("the network record of a pod cannot be read; it stays as it is", metadata: ["pod": "\(pod)"])
         }
     }
 
     func makeUserNamespace(pod: PodID, uids: [IDMapping], gids: [IDMapping]) async throws -> FilePath {
         try await ledger.put(Attachment(reserving: pod, netns: namespaces.path(of: pod, kind: .network).string))
+        FaultPoint.hit("network.make-user-namespace")
         return try await namespaces.makeUser(pod: pod, uids: uids, gids: gids)
     }
 
@@ -54,109 +59,94 @@ actor CNINetwork: PodNetwork {
     func attach(_ request: PodNetworkRequest) async throws -> PodNetworkResult {
         try await lanes.run(request.pod) {
             let network = try await loader.load()
-            var attachment = Attachment(request: request, network: network)
-            try await ledger.put(attachment)
+            let cidr = try await ledger.podCIDR()
+            try await begin(Attachment(request: request, network: network, podCIDR: cidr))
             FaultPoint.hit("network.before-add")
             do {
-                let result = try await invoker.add(network, request, podCIDR: podCIDR)
+                let result = try await invoker.add(network, request, podCIDR: cidr)
                 FaultPoint.hit("network.after-add")
-                attachment.phase = .attached
-                attachment.result = result.raw
-                attachment.addresses = result.addresses
-                try await ledger.put(attachment)
+                let row = try await ledger.update(request.pod) { row in
+                    row.result = result.raw
+                    row.addresses = result.addresses
+                    if row.phase == .attempting { row.phase = .attached }
+                }
+                guard row?.phase == .attached else { throw BerthError(.aborted, "the pod was stopped meanwhile") }
                 return result
             } catch {
-                attachment.phase = .detaching
-                attachment.lastError = "\(error)"
-                try await ledger.put(attachment)
+                let words = "\(error)"
+                try await ledger.update(request.pod) { row in
+                    row.phase = .detaching
+                    row.lastError = words
+                }
                 wakeTeardowns?.yield()
                 throw BerthError.wrapping(error).during("connect pod '\(request.pod)' to network '\(network.name)'")
             }
         }
     }
 
-    func detach(pod: PodID, patience: Duration) async throws {
-        guard var attachment = try await ledger.get(pod) else { return }
-        if attachment.phase != .detaching {
-            attachment.phase = .detaching
-            attachment.attempts = 0
-            try await ledger.put(attachment)
+    /// Records the attempt; not over a teardown that is due.
+    private func begin(_ attachment: Attachment) async throws {
+        let pod = attachment.request.pod
+        if let row = try await ledger.get(pod), row.phase != .attempting {
+            let why = row.phase == .attached ? "it is connected already" : "its teardown is due"
+            throw BerthError(.failedPrecondition, "connect pod '\(pod)' to its network: \(why)")
         }
+        try await ledger.put(attachment)
+    }
+
+    func detach(pod: PodID, patience: Duration) async throws {
+        let row = try await ledger.update(pod) { row in
+            if row.phase != .detaching { row.attempts = 0 }
+            row.phase = .detaching
+        }
+        guard row != nil else { return }
         FaultPoint.hit("network.before-del")
         let teardown = Task { try await self.tearDown(pod) }
-        let winner = await withTaskGroup(of: Bool.self) { group in
-            group.addTask { (try? await teardown.value) != nil }
-            group.addTask {
-                try? await Task.sleep(for: patience)
-                return false
-            }
-            let first = await group.next() ?? false
-            group.cancelAll()
-            return first
+        let isDone = await Self.succeeds(teardown, within: patience)
+        if !isDone { wakeTeardowns?.yield() }
+    }
+
+    /// Waits for a task at most so long, without a hold on it.
+    private static func succeeds(_ task: Task<Void, any Error>, within patience: Duration) async -> Bool {
+        let (stream, continuation) = AsyncStream<Bool>.makeStream()
+        let watcher = Task {
+            let succeeded = (try? await task.value) != nil
+            continuation.yield(succeeded)
         }
-        if !winner { wakeTeardowns?.yield() }
+        let timer = Task {
+            try? await Task.sleep(for: patience)
+            continuation.yield(false)
+        }
+        defer {
+            timer.cancel()
+            watcher.cancel()
+        }
+        for await answer in stream { return answer }
+        return false
     }
 
     /// One attempt; its failure is kept in the row.
-    private func tearDown(_ pod: PodID) async throws {
+    func tearDown(_ pod: PodID) async throws {
         try await lanes.run(pod) {
-            guard var attachment = try await ledger.get(pod), attachment.phase == .detaching else { return }
+            guard let attachment = try await ledger.get(pod), attachment.phase == .detaching else { return }
+            beingTornDown.insert(pod)
+            defer { beingTornDown.remove(pod) }
             do {
                 try await invoker.delete(attachment)
-                try await namespaces.remove(pod: pod)
                 FaultPoint.hit("network.after-del")
+                try await namespaces.remove(pod: pod)
                 try await ledger.remove(pod)
             } catch {
-                attachment.attempts += 1
-                attachment.lastError = "\(error)"
-                try await ledger.put(attachment)
+                let words = "\(error)"
+                let row = try await ledger.update(pod) { row in
+                    row.attempts += 1
+                    row.lastError = words
+                }
                 logger.warning(
                     "pod network not torn down, will try again",
-                    metadata: ["pod": "\(pod)", "attempts": "\(attachment.attempts)", "error": "\(error)"])
+                    metadata: ["pod": "\(pod)", "attempts": "\(row?.attempts ?? 0)", "error": "\(error)"])
                 throw error
             }
-        }
-    }
-
-    /// Tries pending teardowns again, with a growing pause; ends when the plugin stops.
-    func retryTeardowns() async throws {
-        let (stream, continuation) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
-        wakeTeardowns = continuation
-        var pause = 1
-        while !Task.isCancelled {
-            let pending = try await ledger.all().filter { $0.phase == .detaching }
-            await withTaskGroup(of: Void.self) { group in
-                for (index, attachment) in pending.enumerated() {
-                    if index >= Self.maxTeardowns { await group.next() }
-                    group.addTask { try? await self.tearDown(attachment.request.pod) }
-                }
-            }
-            let left = try await ledger.all().contains { $0.phase == .detaching }
-            pause = left ? min(pause * 2, config.retrySeconds) : 1
-            try await Self.wait(for: stream, atMost: left ? .seconds(pause) : nil)
-        }
-    }
-
-    private static func wait(for stream: AsyncStream<Void>, atMost limit: Duration?) async throws {
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask { for await _ in stream { return } }
-            if let limit { group.addTask { try? await Task.sleep(for: limit) } }
-            await group.next()
-            group.cancelAll()
-        }
-        try Task.checkCancellation()
-    }
-
-    /// Looks every few seconds whether pods can be connected, and reports a change; ends when the plugin stops.
-    func followConfiguration(report: @Sendable (PluginHealth) -> Void) async throws {
-        var last: String??
-        while !Task.isCancelled {
-            let reason = await notReadyReason()
-            if last != .some(reason) {
-                report(reason.map { .degraded($0) } ?? .healthy)
-                last = reason
-            }
-            try await Task.sleep(for: .seconds(5))
         }
     }
 
@@ -174,17 +164,24 @@ actor CNINetwork: PodNetwork {
 
     func notReadyReason() async -> String? {
         do {
-            let network = try await loader.load()
-            return try await invoker.status(network)
+            try await invoker.status(try await loader.load())
+            return nil
         } catch {
             return "\(error)"
         }
     }
 
-    func setPodCIDR(_ cidr: String) async throws { podCIDR = cidr }
+    func setPodCIDR(_ cidr: String) async throws { try await ledger.setPodCIDR(cidr) }
 
     func pendingTeardowns() async -> [(pod: PodID, attempts: Int, lastError: String)] {
-        let all = (try? await ledger.all()) ?? []
+        let all = (try? await ledger.all().readable) ?? []
         return all.filter { $0.phase == .detaching }.map { ($0.request.pod, $0.attempts, $0.lastError) }
+    }
+
+    /// What an operator should know although pods can be connected; nil: nothing.
+    func complaint() async -> String? {
+        var words = unreadable.map { "the network record of pod '\($0)' cannot be read" }
+        words += (try? await loader.load().ignored) ?? []
+        return words.isEmpty ? nil : words.joined(separator: "; ")
     }
 }

@@ -5,6 +5,8 @@ internal import Glibc
 struct LoadedNetwork: Sendable {
     var configuration: NetworkConfiguration
     var bytes: [UInt8]
+    /// Files before it that were left out because they are wrong, each with why.
+    var ignored: [String] = []
     var name: String { configuration.name }
 }
 
@@ -59,7 +61,10 @@ actor ConfigurationLoader {
             do {
                 let path = "\(directory)/\(name)"
                 let bytes = try contents(of: path)
-                return LoadedNetwork(configuration: try NetworkConfiguration(file: path, bytes: bytes), bytes: bytes)
+                let configuration = try NetworkConfiguration(file: path, bytes: bytes)
+                // Loopback is built in; distributions ship a 99-loopback.conf all the same.
+                if configuration.isLoopbackOnly { continue }
+                return LoadedNetwork(configuration: configuration, bytes: bytes, ignored: problems)
             } catch {
                 problems.append("\(error)")
             }
@@ -70,7 +75,9 @@ actor ConfigurationLoader {
 
     private static func contents(of path: String) throws -> [UInt8] {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-        guard descriptor >= 0 else { throw BerthError(.unavailable, "open '\(path)': \(String(cString: strerror(errno)))") }
+        guard descriptor >= 0 else {
+            throw BerthError(.unavailable, "open '\(path)': \(String(cString: strerror(errno)))")
+        }
         defer { close(descriptor) }
         var bytes: [UInt8] = []
         while bytes.count <= maxBytes {

@@ -17,6 +17,7 @@ struct NetworkConfiguration: Sendable {
     var cniVersion: String
     var name: String
     var disableCheck: Bool
+    var disableGC: Bool
     var steps: [Step]
 
     /// Versions of the CNI spec that Berth speaks.
@@ -37,14 +38,14 @@ struct NetworkConfiguration: Sendable {
             throw wrong("'name' must be letters, digits, '_', '-' and '.'")
         }
         self.name = name
-        cniVersion = top["cniVersion"]?.string ?? "0.2.0"
-        guard Self.versions.contains(cniVersion) else {
-            throw wrong("cniVersion '\(cniVersion)' is none of \(Self.versions.joined(separator: ", "))")
-        }
+        cniVersion = try Self.version(top, wrong)
         disableCheck = top["disableCheck"]?.bool ?? false
+        disableGC = top["disableGC"]?.bool ?? false
         let plugins: [JSONValue]
         if let list = top["plugins"] {
-            guard case .array(let items) = list, !items.isEmpty else { throw wrong("'plugins' must be a list of plugins") }
+            guard case .array(let items) = list, !items.isEmpty else {
+                throw wrong("'plugins' must be a list of plugins")
+            }
             plugins = items
         } else {
             plugins = [json]
@@ -52,6 +53,25 @@ struct NetworkConfiguration: Sendable {
         steps = []
         for plugin in plugins { steps.append(try Self.step(plugin, wrong)) }
     }
+
+    /// The highest version of `cniVersion` and the list `cniVersions` that Berth speaks.
+    private static func version(_ top: [String: JSONValue], _ wrong: (String) -> BerthError) throws -> String {
+        var offered = top["cniVersions"]?.array?.compactMap(\.string) ?? []
+        offered.append(top["cniVersion"]?.string ?? (offered.isEmpty ? "0.2.0" : ""))
+        if let best = versions.last(where: offered.contains) { return best }
+        let words = offered.filter { !$0.isEmpty }.joined(separator: ", ")
+        throw wrong("cniVersion '\(words)' is none of \(versions.joined(separator: ", "))")
+    }
+
+    /// Whether the configuration's version is at least this one.
+    func speaks(_ version: String) -> Bool {
+        guard let own = Self.versions.firstIndex(of: cniVersion), let other = Self.versions.firstIndex(of: version)
+        else { return false }
+        return own >= other
+    }
+
+    /// Whether it does nothing but bring `lo` up, which is done for every pod anyway.
+    var isLoopbackOnly: Bool { steps.allSatisfy { $0.type == "loopback" } }
 
     private static func step(_ plugin: JSONValue, _ wrong: (String) -> BerthError) throws -> Step {
         guard case .object(let fields) = plugin, let type = fields["type"]?.string else {
@@ -78,15 +98,19 @@ struct NetworkConfiguration: Sendable {
 
     /// The standard input of one plugin: its configuration with the list's name and version, the runtime
     /// configuration its capabilities ask for, and the result of the plugin before it.
-    func input(for step: Step, capabilities: [String: JSONValue], previous: JSONValue?) -> [UInt8] {
+    func input(
+        for step: Step, capabilities: [String: JSONValue], previous: JSONValue?, extra: [String: JSONValue] = [:]
+    ) -> [UInt8] {
         guard case .object(var fields) = step.configuration else { return [] }
         fields["name"] = .string(name)
         fields["cniVersion"] = .string(cniVersion)
+        fields["cniVersions"] = nil
         fields["plugins"] = nil
         fields["capabilities"] = nil
         let runtime = capabilities.filter { step.capabilities.contains($0.key) }
         if !runtime.isEmpty { fields["runtimeConfig"] = .object(runtime) }
         if let previous { fields["prevResult"] = previous }
+        fields.merge(extra) { $1 }
         return JSONValue.object(fields).encoded()
     }
 }

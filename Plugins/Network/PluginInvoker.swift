@@ -7,17 +7,29 @@ internal import Glibc
 struct PluginInvoker: Sendable {
     let binDirs: [String]
     let deadline: Duration
+    /// Threads of its own: plugins that hang must not hold up mounts, nor teardowns the pods that start.
+    let starts = Blocking.Lane("cni", width: 32)
+    let teardowns = Blocking.Lane("cni-teardown", width: 16)
     /// The pod's interface.
     static let interface = "eth0"
+    /// The most a plugin may print.
+    static let maxOutput = 1 << 20
+    /// How long after a plugin was killed its thread is waited for.
+    static let grace = Duration.seconds(5)
 
     /// Runs ADD of every plugin in order.
-    func add(_ network: LoadedNetwork, _ request: PodNetworkRequest, podCIDR: String?) async throws -> PodNetworkResult {
+    func add(_ network: LoadedNetwork, _ request: PodNetworkRequest, podCIDR: String?) async throws -> PodNetworkResult
+    {
         let configuration = network.configuration
-        let capabilities = Self.capabilities(of: request, podCIDR: podCIDR)
+        let capabilities = CapabilityArguments.of(request, podCIDR: podCIDR)
         var previous: JSONValue?
         for step in configuration.steps {
             let input = configuration.input(for: step, capabilities: capabilities, previous: previous)
-            previous = try await invoke(step, "ADD", request, input) ?? previous
+            let call = Call(step: step, verb: "ADD", request: request, input: input)
+            guard let result = try await invoke(call, on: starts), result.object != nil else {
+                throw BerthError(.internal, "CNI plugin '\(step.type)' ADD: it ended well but printed no result")
+            }
+            previous = result
         }
         let result = previous ?? .object([:])
         let addresses = Self.addresses(in: result)
@@ -31,12 +43,18 @@ struct PluginInvoker: Sendable {
     func delete(_ attachment: Attachment) async throws {
         guard !attachment.file.isEmpty else { return }
         let configuration = try NetworkConfiguration(file: attachment.file, bytes: attachment.configuration)
-        let previous = attachment.result.isEmpty ? nil : try JSONValue(parsing: attachment.result)
-        let capabilities = Self.capabilities(of: attachment.request, podCIDR: nil)
+        let hasResult = !attachment.result.isEmpty && configuration.speaks("0.4.0")
+        let previous = hasResult ? try JSONValue(parsing: attachment.result) : nil
+        let capabilities = CapabilityArguments.of(attachment.request, podCIDR: attachment.podCIDR)
+        var request = attachment.request
+        // A namespace that is gone (after a reboot, say) is told to plugins by an empty path: then they give back
+        // what lies outside of it, and do not fail over a file that is no namespace.
+        if !NamespaceFiles.isNamespace(request.netns) { request.netns = "" }
         var first: (any Error)?
         for step in configuration.steps.reversed() {
             let input = configuration.input(for: step, capabilities: capabilities, previous: previous)
-            do { _ = try await invoke(step, "DEL", attachment.request, input) } catch { first = first ?? error }
+            let call = Call(step: step, verb: "DEL", request: request, input: input)
+            do { _ = try await invoke(call, on: teardowns) } catch { first = first ?? error }
         }
         if let first { throw first }
     }
@@ -44,25 +62,42 @@ struct PluginInvoker: Sendable {
     /// Runs CHECK of every plugin, where the configuration's version has it.
     func check(_ attachment: Attachment) async throws {
         let configuration = try NetworkConfiguration(file: attachment.file, bytes: attachment.configuration)
-        guard !configuration.disableCheck, ["0.4.0", "1.0.0", "1.1.0"].contains(configuration.cniVersion) else { return }
+        guard !configuration.disableCheck, configuration.speaks("0.4.0") else { return }
         let previous = try JSONValue(parsing: attachment.result)
-        let capabilities = Self.capabilities(of: attachment.request, podCIDR: nil)
+        let capabilities = CapabilityArguments.of(attachment.request, podCIDR: attachment.podCIDR)
         for step in configuration.steps {
             let input = configuration.input(for: step, capabilities: capabilities, previous: previous)
-            _ = try await invoke(step, "CHECK", attachment.request, input)
+            _ = try await invoke(Call(step: step, verb: "CHECK", request: attachment.request, input: input), on: starts)
         }
     }
 
-    /// Runs STATUS, where the configuration's version has it (1.1.0). Nil: ready.
-    func status(_ network: LoadedNetwork) async throws -> String? {
-        for step in network.configuration.steps { _ = try executable(step.type) }
-        guard network.configuration.cniVersion == "1.1.0" else { return nil }
-        let request = PodNetworkRequest(pod: "", netns: "")
-        for step in network.configuration.steps {
-            let input = network.configuration.input(for: step, capabilities: [:], previous: nil)
-            do { _ = try await invoke(step, "STATUS", request, input) } catch { return "\(error)" }
+    /// Whether every plugin is there and, where the configuration's version has STATUS (1.1.0), says it is ready.
+    ///
+    /// - Throws: why not.
+    func status(_ network: LoadedNetwork) async throws {
+        let configuration = network.configuration
+        for step in configuration.steps { _ = try executable(step.type) }
+        guard configuration.speaks("1.1.0") else { return }
+        for step in configuration.steps {
+            let input = configuration.input(for: step, capabilities: [:], previous: nil)
+            _ = try await invoke(Call(step: step, verb: "STATUS", request: nil, input: input), on: starts)
         }
-        return nil
+    }
+
+    /// Tells every plugin (1.1.0) which attachments there are, so that it gives back the rest. All are tried.
+    func collectGarbage(_ network: LoadedNetwork, keeping pods: [PodID]) async throws {
+        let configuration = network.configuration
+        guard configuration.speaks("1.1.0"), !configuration.disableGC else { return }
+        let valid = JSONValue.array(
+            pods.map { .object(["containerID": .string($0.rawValue), "ifname": .string(Self.interface)]) })
+        var first: (any Error)?
+        for step in configuration.steps {
+            let input = configuration.input(
+                for: step, capabilities: [:], previous: nil, extra: ["cni.dev/valid-attachments": valid])
+            let call = Call(step: step, verb: "GC", request: nil, input: input)
+            do { _ = try await invoke(call, on: teardowns) } catch { first = first ?? error }
+        }
+        if let first { throw first }
     }
 
     private func executable(_ type: String) throws -> String {
@@ -71,39 +106,55 @@ struct PluginInvoker: Sendable {
             .unavailable, "CNI plugin '\(type)' is in none of \(binDirs.joined(separator: ", ")); install it there")
     }
 
-    private func invoke(
-        _ step: NetworkConfiguration.Step, _ verb: String, _ request: PodNetworkRequest, _ input: [UInt8]
-    ) async throws -> JSONValue? {
-        let path = try executable(step.type)
+    /// One run of one plugin; without a request for the verbs that concern no pod.
+    private struct Call {
+        let step: NetworkConfiguration.Step
+        let verb: String
+        let request: PodNetworkRequest?
+        let input: [UInt8]
+    }
+
+    private func invoke(_ call: Call, on lane: Blocking.Lane) async throws -> JSONValue? {
+        let path = try executable(call.step.type)
         var environment = [
-            "CNI_COMMAND=\(verb)", "CNI_PATH=\(binDirs.joined(separator: ":"))",
+            "CNI_COMMAND=\(call.verb)", "CNI_PATH=\(binDirs.joined(separator: ":"))",
             "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         ]
-        if verb != "STATUS" {
-            let arguments = request.arguments.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+        if let request = call.request {
             environment += [
                 "CNI_CONTAINERID=\(request.pod)", "CNI_NETNS=\(request.netns)", "CNI_IFNAME=\(Self.interface)",
-                "CNI_ARGS=\((["IgnoreUnknown=1"] + arguments).joined(separator: ";"))",
+                "CNI_ARGS=\(try CapabilityArguments.arguments(request))",
             ]
         }
-        let command = ChildProcess.Command(path, environment: environment, input: input, deadline: deadline)
-        let outcome = try await Blocking.run(
-            on: Blocking.foreign, "CNI plugin '\(step.type)' \(verb)", deadline: deadline + .seconds(5)
-        ) { try ChildProcess.run(command) }
+        var command = ChildProcess.Command(path, environment: environment, input: call.input, deadline: deadline)
+        command.outputLimit = Self.maxOutput
+        let what = "CNI plugin '\(call.step.type)' \(call.verb)"
+        let outcome: ChildProcess.Outcome
+        do {
+            let command = command
+            outcome = try await Blocking.run(on: lane, what, deadline: deadline + Self.grace) {
+                try ChildProcess.run(command)
+            }
+        } catch {
+            throw BerthError.wrapping(error).during(what)
+        }
         let reply = outcome.output.isEmpty ? nil : try? JSONValue(parsing: outcome.output)
-        guard outcome.status == 0 else { throw Self.failure(step.type, verb, outcome, reply) }
+        guard outcome.status == 0 else { throw Self.failure(what, outcome, reply) }
+        if call.verb == "ADD", reply == nil, !outcome.output.isEmpty {
+            let words = String(decoding: outcome.output.prefix(80), as: UTF8.self)
+            throw BerthError(.internal, "\(what): it printed no JSON: '\(words)'")
+        }
         return reply
     }
 
-    private static func failure(
-        _ type: String, _ verb: String, _ outcome: ChildProcess.Outcome, _ reply: JSONValue?
-    ) -> BerthError {
+    private static func failure(_ what: String, _ outcome: ChildProcess.Outcome, _ reply: JSONValue?) -> BerthError {
         var words = reply?["msg"]?.string ?? ""
         if let details = reply?["details"]?.string, !details.isEmpty { words += ": \(details)" }
         if words.isEmpty { words = String(decoding: outcome.errors.suffix(1024), as: UTF8.self) }
-        // Source: CNI spec, "Error": 11 is "try again later".
-        let code: BerthError.Code = reply?["code"]?.integer == 11 ? .unavailable : .unknown
-        return BerthError(code, "CNI plugin '\(type)' \(verb) failed with status \(outcome.status): \(words)")
+        // Source: CNI spec, "Error": 11 is "try again later", 50 and 51 are "not available" of STATUS.
+        let isPassing = [11, 50, 51].contains(reply?["code"]?.integer ?? 0)
+        return BerthError(
+            isPassing ? .unavailable : .unknown, "\(what) failed with status \(outcome.status): \(words)")
     }
 
     private static func addresses(in result: JSONValue) -> [String] {
@@ -117,35 +168,5 @@ struct PluginInvoker: Sendable {
         if let ips = result["ips"]?.array { return ips.filter(isPods).compactMap { $0["address"]?.string }.map(bare) }
         // Results before 0.3.0.
         return ["ip4", "ip6"].compactMap { result[$0]?["ip"]?.string }.map(bare)
-    }
-
-    private static func capabilities(of request: PodNetworkRequest, podCIDR: String?) -> [String: JSONValue] {
-        var all: [String: JSONValue] = [:]
-        if !request.portMappings.isEmpty {
-            all["portMappings"] = .array(
-                request.portMappings.map { mapping in
-                    .object([
-                        "hostPort": .number("\(mapping.hostPort)"), "containerPort": .number("\(mapping.containerPort)"),
-                        "protocol": .string(mapping.transport), "hostIP": .string(mapping.hostIP),
-                    ])
-                })
-        }
-        if request.ingressRate > 0 || request.egressRate > 0 {
-            // Source: the bandwidth plugin's documentation; burst as the kubelet's shaper had it.
-            let burst = JSONValue.number("\(Int32.max)")
-            all["bandwidth"] = .object([
-                "ingressRate": .number("\(request.ingressRate)"), "ingressBurst": burst,
-                "egressRate": .number("\(request.egressRate)"), "egressBurst": burst,
-            ])
-        }
-        if !request.dnsServers.isEmpty {
-            all["dns"] = .object(["servers": .array(request.dnsServers.map(JSONValue.string))])
-        }
-        if !request.cgroupPath.isEmpty { all["cgroupPath"] = .string(request.cgroupPath) }
-        if let podCIDR {
-            all["ipRanges"] = .array(
-                podCIDR.split(separator: ",").map { .array([.object(["subnet": .string(String($0))])]) })
-        }
-        return all
     }
 }

@@ -51,6 +51,13 @@ package enum NamespaceFiles {
         if unsafe unlink(path) != 0 && errno != ENOENT { throw failure(errno, "remove '\(path)'") }
     }
 
+    /// Whether a namespace is mounted on the file.
+    package static func isNamespace(_ path: String) -> Bool {
+        guard !path.isEmpty, let file = try? Files.open(path, O_RDONLY | O_NONBLOCK) else { return false }
+        let nsfs: Int64 = 0x6e73_6673
+        return (try? Files.fileSystem(of: file.rawValue)) == nsfs
+    }
+
     private static func hold(userns: Int32, flags: Int32, _ what: String, _ body: (pid_t) throws -> Void) throws {
         let pid = berth_hold_namespaces(userns, flags)
         guard pid > 0 else { throw failure(-pid, what) }
