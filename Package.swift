@@ -117,10 +117,12 @@ let targets: [Target] = [
         name: "slow-daemon", dependencies: ["BerthDaemon", "BerthKernel", "BerthServices", log],
         path: "Tests/Fixtures/slow-daemon", swiftSettings: strict),
     tests("Servers", ["ServersPlugins", "BerthGRPC", "BerthIO", "BerthAPI", "BerthSystem", "BerthServices", "BerthKernel", "BerthTOML", "BerthBase", "BerthTestSupport", log, protobuf, system]),
-    tests("BerthDaemon", ["BerthDaemon", "berthd", "slow-daemon", "BerthConformance", "BerthServices", "BerthKernel", "BerthTOML", "BerthBase", "BerthTestSupport", log, system]),
+    .executableTarget(
+        name: "plugin-probe", dependencies: ["BerthDaemon", "BerthKernel", "BerthConformance"],
+        path: "Tests/Fixtures/plugin-probe", swiftSettings: strict),
+    tests("BerthDaemon", ["BerthDaemon", "berthd", "slow-daemon", "plugin-probe", "BerthConformance", "BerthServices", "BerthKernel", "BerthTOML", "BerthBase", "BerthTestSupport", log, system]),
     tests("BerthCommand", ["berth", "BerthAPI", "BerthBase", protobuf, arguments]),
     tests("Tidy", ["BerthTestSupport", "BerthBase", system]),
-    tests("EndToEnd", ["BerthTestSupport", "BerthBase", "BerthSystem", system]),
 ]
 
 /// The targets to build: all, or those named in `BERTH_ONLY` with everything they need.

@@ -20,11 +20,12 @@ extension Plugin {
                 docker: DockerConfig(path: config.dockerConfig), settings: TransferSettings(config))
             let services = PullServices(
                 config: config, metadata: metadata, content: content, snapshots: snapshots, clients: clients,
-                helper: helper, durability: DurabilityQueue(), logger: context.logger)
+                helper: helper, durability: DurabilityQueue(), cleanup: CleanupQueue(), logger: context.logger)
             let images = RegistryImages(services: services)
             try await images.removeLeftovers()
             context.onStop("close connections") { clients.close() }
             context.run("make layers durable") { await services.durability.run(snapshots, context.logger) }
+            context.run("undo what failed pulls left") { try await services.cleanup.run(context.logger) }
             context.run("close idle connections") {
                 while true {
                     try await Task.sleep(for: .seconds(30))
@@ -68,7 +69,7 @@ struct RegistryImages: ImageService {
             board.enter("resolving")
             let client = try await services.clients.client(
                 for: reference, request.credential, plainHTTP: request.plainHTTP)
-            let lease = try await PullLease("pull \(reference)", in: request.namespace, services.metadata)
+            let lease = try await PullLease("pull \(reference)", in: request.namespace, services)
             FaultPoint.hit("pull.leased")
             let pull = Pull(
                 services: services, reference: reference, request: request,
@@ -104,7 +105,7 @@ struct RegistryImages: ImageService {
             guard case .manifest(let manifest) = try ImageDocument(bytes, mediaType: image.manifest.mediaType),
                 manifest.layers.count == image.diffIDs.count
             else { throw BerthError(.failedPrecondition, "its manifest does not fit its config") }
-            let lease = try await PullLease("unpack \(image.id)", in: namespace, services.metadata)
+            let lease = try await PullLease("unpack \(image.id)", in: namespace, services)
             do {
                 let top = try await unpack(manifest, image, SnapshotTarget(snapshotter, in: namespace, lease: lease.id))
                 await lease.release()

@@ -24,6 +24,7 @@ package struct GRPCServerConfig: PluginConfig {
     package var maxContinuations = GRPCLimits().maxContinuations
     package var maxResetsPerSecond = GRPCLimits().maxResetsPerSecond
     package var maxControlFramesPerSecond = GRPCLimits().maxControlFramesPerSecond
+    package var maxQueuedFrames = GRPCLimits().maxQueuedFrames
     package var maxSettings = GRPCLimits().maxSettings
     package var streamWindowBytes = GRPCLimits().streamWindow
     package var connectionWindowBytes = GRPCLimits().connectionWindow
@@ -52,6 +53,7 @@ package struct GRPCServerConfig: PluginConfig {
             ConfigKey("max_resets_per_second", "the most streams of a connection reset in a second"),
             ConfigKey(
                 "max_control_frames_per_second", "the most PING, SETTINGS, PRIORITY and empty DATA frames in a second"),
+            ConfigKey("max_queued_frames", "the most frames that wait for a client that does not read"),
             ConfigKey("max_settings", "the most entries of one SETTINGS frame"),
             ConfigKey("stream_window_bytes", "how much a client may send ahead on a call"),
             ConfigKey("connection_window_bytes", "how much a client may send ahead on a connection"),
@@ -84,7 +86,8 @@ package struct GRPCServerConfig: PluginConfig {
             ("max_held_bytes", maxHeldBytes), ("max_unread_bytes", maxUnreadBytes),
             ("max_unsent_bytes", maxUnsentBytes), ("max_header_list_bytes", maxHeaderListBytes),
             ("max_continuations", maxContinuations), ("max_resets_per_second", maxResetsPerSecond),
-            ("max_control_frames_per_second", maxControlFramesPerSecond), ("max_settings", maxSettings),
+            ("max_control_frames_per_second", maxControlFramesPerSecond), ("max_queued_frames", maxQueuedFrames),
+            ("max_settings", maxSettings),
             ("stream_window_bytes", streamWindowBytes), ("connection_window_bytes", connectionWindowBytes),
             ("handshake_seconds", handshakeSeconds), ("keepalive_seconds", keepaliveSeconds),
             ("keepalive_timeout_seconds", keepaliveTimeoutSeconds), ("min_ping_seconds", minPingSeconds),
@@ -104,6 +107,7 @@ package struct GRPCServerConfig: PluginConfig {
         limits.maxContinuations = maxContinuations
         limits.maxResetsPerSecond = maxResetsPerSecond
         limits.maxControlFramesPerSecond = maxControlFramesPerSecond
+        limits.maxQueuedFrames = maxQueuedFrames
         limits.maxSettings = maxSettings
         limits.streamWindow = streamWindowBytes
         limits.connectionWindow = connectionWindowBytes

@@ -20,6 +20,8 @@ package struct GRPCLimits: Sendable {
     package var maxResetsPerSecond = 200
     /// PING, SETTINGS, PRIORITY and empty DATA frames in a second.
     package var maxControlFramesPerSecond = 1000
+    /// Frames that wait because the peer does not read; data of calls is not among them.
+    package var maxQueuedFrames = 4096
     /// Entries of one SETTINGS frame.
     package var maxSettings = 32
     /// Bytes of a stream that may be under way to us.

@@ -91,6 +91,10 @@ class HTTP2Connection: EventHandler, @unchecked Sendable {
             } catch {
                 return close(error)
             }
+            // Answers to refused streams need no stream to wait in, and so no limit on streams holds them.
+            guard session.queuedFrames <= limits.maxQueuedFrames else {
+                return close(BerthError(.resourceExhausted, "the peer does not read: too many frames wait"))
+            }
             // A stream socket that gave less than asked for is drained; what comes later makes a new edge.
             if count < ReadBuffer.size && !toTheEnd { return }
         }
@@ -142,7 +146,7 @@ class HTTP2Connection: EventHandler, @unchecked Sendable {
             close(BerthError(.unavailable, "the connection was lost: \(Errno(rawValue: errno).name)"))
             return false
         }
-        output.removeAll(keepingCapacity: output.capacity <= Self.outputRoom)
+        output.removeAll(keepingCapacity: output.capacity <= 2 * Self.outputRoom)
         sent = 0
         return true
     }

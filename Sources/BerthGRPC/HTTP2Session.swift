@@ -137,7 +137,6 @@ struct HeaderField {
         unsafe String(cString: nghttp2_strerror(code))
     }
 
-
     // MARK: bytes
 
     /// Takes bytes from the peer.
@@ -161,6 +160,9 @@ struct HeaderField {
     var isOver: Bool {
         unsafe nghttp2_session_want_read(session) == 0 && nghttp2_session_want_write(session) == 0
     }
+
+    /// Frames that wait to be sent, without the data of streams.
+    var queuedFrames: Int { unsafe nghttp2_session_get_outbound_queue_size(session) }
 
     // MARK: frames
 

@@ -22,10 +22,21 @@ struct RequestHead {
     /// The end of a path that is not served is cut off in messages.
     private static let maxShownPath = 256
 
-    /// Takes a field; false when the list is longer than `limit`.
-    mutating func add(_ name: Bytes, _ value: Bytes, _ routes: RouteTable, limit: Int) -> Bool {
+    /// How many times longer than the limit a list is read on, to be answered instead of reset.
+    private static let patience = 2
+
+    /// Counts a field; the size of the list so far.
+    mutating func count(_ name: Bytes, _ value: Bytes) -> Int {
         size += name.count + value.count + Self.fieldOverhead
-        guard size <= limit, let first = unsafe name.first else { return false }
+        return size
+    }
+
+    /// Takes a field; false when the list is far longer than `limit`.
+    mutating func add(_ name: Bytes, _ value: Bytes, _ routes: RouteTable, limit: Int) -> Bool {
+        guard count(name, value) <= limit, let first = unsafe name.first else {
+            fail(.resourceExhausted, "the headers are more than \(limit) bytes", http: "431")
+            return size <= Self.patience * limit
+        }
         if first == UInt8(ascii: ":") {
             unsafe addPseudo(name, value, routes)
         } else if unsafe name.is("content-type") {
@@ -44,6 +55,7 @@ struct RequestHead {
 
     /// What is wrong with the whole.
     mutating func finish() {
+        if problem != nil { return }
         if !isPost { fail(.internal, "the method is not POST", http: "405") }
         if !isGRPC { fail(.invalidArgument, "the request has no content-type application/grpc", http: "415") }
     }
@@ -87,7 +99,9 @@ struct RequestHead {
         let key = unsafe String(decoding: name, as: UTF8.self)
         guard key.hasSuffix("-bin") else { return metadata.append((key, unsafe Array(value))) }
         // Several values may be joined by commas.
-        for part in unsafe String(decoding: value, as: UTF8.self).split(separator: ",", omittingEmptySubsequences: false) {
+        for part in unsafe String(decoding: value, as: UTF8.self).split(
+            separator: ",", omittingEmptySubsequences: false)
+        {
             guard let bytes = Base64.decode(String(part).trimmed) else {
                 return fail(.internal, "malformed base64 in metadata '\(key)'", http: "400")
             }

@@ -10,6 +10,7 @@ final class ServerStream: @unchecked Sendable {
     let connection: ServerConnection
     private(set) var head = RequestHead()
     private let begin = ContinuousClock.now
+    private var headIsWhole = false
     private var deframer: MessageDeframer
     /// The one message of a unary request.
     private var request: [UInt8]?
@@ -41,13 +42,21 @@ final class ServerStream: @unchecked Sendable {
 
     // MARK: the request
 
-    /// One header; false when there are too many.
+    /// One header, or one trailer; false when there are far too many.
     func header(_ name: Bytes, _ value: Bytes) -> Bool {
-        unsafe head.add(name, value, connection.server.routes, limit: connection.limits.maxHeaderListBytes)
+        let limit = connection.limits.maxHeaderListBytes
+        // Nothing that gRPC sends behind a request is of use; it only must not be too much.
+        if headIsWhole { return head.count(name, value) <= limit }
+        return unsafe head.add(name, value, connection.server.routes, limit: limit)
     }
 
-    /// The headers are whole.
+    /// The headers are whole, or the trailers are.
     func headersEnded(isLast: Bool) {
+        if headIsWhole {
+            if isLast { requestEnded() }
+            return
+        }
+        headIsWhole = true
         head.finish()
         if let problem = head.problem { return refuse(problem.error, http: problem.http) }
         guard case .route(let route) = head.target else {

@@ -76,12 +76,12 @@ public struct Plugin: Sendable {
         let arity: Arity
     }
     let interface: ObjectIdentifier
-    let needs: [Need]
+    var needs: [Need]
     let config: any PluginConfig.Type
     /// Whether other users may pass through its state directory.
     private(set) var opensState = false
     /// Starts with a decoded config and the running providers of each needed service.
-    let start: @Sendable (StartInput) async throws -> any Sendable
+    var start: @Sendable (StartInput) async throws -> any Sendable
 
     /// What the kernel passes to `start`.
     struct StartInput: Sendable {

@@ -12,8 +12,11 @@ import Testing
 
     /// Runs `swift` in the package; a manifest that sees BERTH_ONLY would leave products out.
     private func swift(_ arguments: String...) async throws -> Program {
-        let script = "cd '\(package)' && exec swift \(arguments.joined(separator: " ")) --scratch-path '\(scratch)' 2>&1"
-        let variables = ["PATH", "HOME"].compactMap { (name: String) -> String? in getenv(name).map { "\(name)=\(String(cString: $0))" } }
+        let script =
+            "cd '\(package)' && exec swift \(arguments.joined(separator: " ")) --scratch-path '\(scratch)' 2>&1"
+        let variables = ["PATH", "HOME"].compactMap { (name: String) -> String? in
+            getenv(name).map { "\(name)=\(String(cString: $0))" }
+        }
         return try Program("/bin/sh", ["-c", script], in: world.folder, environment: variables)
     }
 

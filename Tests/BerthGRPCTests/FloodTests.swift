@@ -159,6 +159,19 @@ import Testing
         try await world.eventually("four are cancelled") { world.probe.cancelled == 4 }
     }
 
+    @Test(.timeLimit(.minutes(1))) func `a peer that never reads what it provokes is closed`() async throws {
+        var limits = GRPCLimits()
+        limits.maxConcurrentStreams = 1
+        limits.maxResetsPerSecond = 1_000_000
+        let world = try World(limits)
+        let peer = try await RawPeer(world)
+        // Each refused stream makes a RST_STREAM that finds no room in the socket.
+        var stream: UInt32 = 1
+        while stream < 2_000_000, await peer.push(RawPeer.call(stream, "/test.v1.Test/Hang")) { stream += 2 }
+        #expect(stream < 2_000_000)
+        try await world.eventually("it is forgotten") { await world.server.connections == 0 }
+    }
+
     @Test(.timeLimit(.minutes(1))) func `more connections than allowed are closed`() async throws {
         var limits = GRPCLimits()
         limits.maxConnections = 2

@@ -116,22 +116,33 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1))) func `headers over the limit reset the stream, and only that`() async throws {
+    @Test(.timeLimit(.minutes(1))) func `headers over the limit are resource exhausted`() async throws {
+        var limits = GRPCLimits()
+        limits.maxHeaderListBytes = 5000
+        let world = try World(limits)
+        for (size, isRefused) in [(4000, false), (5000, true), (9000, true)] {
+            let request = RawPeer.request(Self.echo, [("x", String(repeating: "x", count: size))])
+            let call = try await OddCall(world, request, body: [0, 0, 0, 0, 0])
+            #expect(call.fields["grpc-status"] == (isRefused ? "8" : "0"))
+            #expect(call.fields[":status"] == (isRefused ? "431" : "200"))
+        }
+        let request = RawPeer.request(Self.echo, [("x", String(repeating: "x", count: 11_000))])
+        #expect(try await OddCall(world, request, body: []).reset != 0)
+    }
+
+    @Test(.timeLimit(.minutes(1)), arguments: ["Echo", "EchoAll"])
+    func `trailers of a request end it, and nothing more`(method: String) async throws {
         let world = try World()
         let peer = try await RawPeer(world)
-        let value = String(repeating: "x", count: 12_000)
-        let block = RawPeer.block(RawPeer.request(Self.echo, (0..<6).map { ("x-\($0)", value) }))
-        let parts = stride(from: 0, to: block.count, by: 16_000).map {
-            Array(block[$0..<min($0 + 16_000, block.count)])
-        }
-        try await peer.send(RawPeer.frame(1, 1, 1, parts[0]))
-        for (index, part) in parts.enumerated().dropFirst() {
-            try await peer.send(RawPeer.frame(9, index == parts.count - 1 ? 4 : 0, 1, part))
-        }
-        let reset = try #require(try await peer.first { $0.type == 3 })
-        #expect(reset.stream == 1 && reset.error != 0)
-        try await peer.send(RawPeer.call(3, Self.echo))
-        #expect(try await peer.first { $0.stream == 3 && $0.flags & 1 != 0 } != nil)
+        let trailers = RawPeer.block([("x-late", "1")])
+        try await peer.send(RawPeer.headers(1, "/test.v1.Test/\(method)"))
+        try await peer.send(RawPeer.frame(0, 0, 1, [0, 0, 0, 0, 1, 9]) + RawPeer.frame(1, 5, 1, trailers))
+        let data = try #require(try await peer.first { $0.type == 0 })
+        #expect(data.payload == [0, 0, 0, 0, 1, 9])
+        #expect(try await peer.first { $0.stream == 1 && $0.flags & 1 != 0 } != nil)
+        try await world.eventually("one report") { world.reports.withLock { $0.count } == 1 }
+        #expect(world.reports.withLock { $0[0].code } == nil)
+        #expect(world.probe.calls.allSatisfy { $0.text("x-late") == nil })
     }
 
     @Test(.timeLimit(.minutes(1))) func `a long error message is cut between its escapes`() {

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A registry that serves an OCI layout and misbehaves as it is told. Python's standard library alone.
 
-    hostile-registry.py --layout DIR --port N --rules FILE --log FILE [--tls CERT KEY] [--auth MODE] [--realm URL]
+    hostile-registry.py --layout DIR --port-file FILE --rules FILE --log FILE [--tls CERT KEY] [--auth MODE] [--realm URL]
 
 The rules file is read at every request: a JSON list of objects, the first that matches and is not used up counts.
 
@@ -25,7 +25,7 @@ import argparse, base64, http.server, json, os, re, ssl, sys, threading, time, u
 
 options = argparse.ArgumentParser()
 for name in ("layout", "rules", "log"): options.add_argument("--" + name, required=True)
-options.add_argument("--port", type=int, required=True)
+options.add_argument("--port-file", required=True)
 options.add_argument("--tls", nargs=2)
 options.add_argument("--auth", default="none")
 options.add_argument("--realm")
@@ -197,4 +197,8 @@ class Server(http.server.ThreadingHTTPServer):
 if options.tls:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*options.tls)
-Server(("127.0.0.1", options.port), Handler).serve_forever()
+server = Server(("127.0.0.1", 0), Handler)
+options.port = server.server_address[1]
+with open(options.port_file + ".new", "w") as file: file.write(str(options.port))
+os.rename(options.port_file + ".new", options.port_file)
+server.serve_forever()

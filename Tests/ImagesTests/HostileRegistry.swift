@@ -21,17 +21,23 @@ final class HostileRegistry: Sendable {
     }
 
     init(_ layout: ImageLayout, in folder: String, _ options: String = "") async throws {
-        let port = try freePort()
-        host = "127.0.0.1:\(port)"
-        rulesPath = "\(folder)/rules-\(port)"
-        logPath = "\(folder)/requests-\(port)"
-        let script = FilePath(#filePath).removingLastComponent().removingLastComponent().appending(
-            "Fixtures/hostile-registry.py")
+        let name = "\(folder)/hostile-\(UInt32.random(in: .min ... .max))"
+        (rulesPath, logPath) = (name + ".rules", name + ".requests")
+        let script = FilePath(#filePath).removingLastComponent().removingLastComponent()
+            .appending("Fixtures/hostile-registry.py")
         try Files.replace(rulesPath, with: Array("[]".utf8), mode: 0o644)
+        let files = "--port-file '\(name).port' --rules '\(rulesPath)' --log '\(logPath)'"
         companion = try Companion(
-            "python3 '\(script)' --layout '\(layout.folder)' --port \(port) --rules '\(rulesPath)' --log '\(logPath)' \(options)",
-            log: "\(folder)/hostile-\(port).log")
-        try await waitForListener(port)
+            "python3 '\(script)' --layout '\(layout.folder)' \(files) \(options)", log: name + ".log")
+        var port: String?
+        for _ in 0..<2400 where port == nil {
+            port = try? Files.text(name + ".port")
+            if port == nil { try await Task.sleep(for: .milliseconds(25)) }
+        }
+        guard let port else {
+            throw BerthError(.unavailable, "no hostile registry: \((try? Files.text(name + ".log")) ?? "")")
+        }
+        host = "127.0.0.1:\(port)"
     }
 
     /// Replaces the rules: JSON objects.

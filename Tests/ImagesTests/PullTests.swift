@@ -20,7 +20,9 @@ import Testing
             try registry.push(layout.folder, as: "some/image:v1")
             let services = try await world.start()
             let seen = Shared<[PullProgress]>([])
-            let info = try await services.pull("\(registry.host)/some/image:v1") { step in seen.withLock { $0.append(step) } }
+            let info = try await services.pull("\(registry.host)/some/image:v1") { step in
+                seen.withLock { $0.append(step) }
+            }
             #expect(info.names == ["\(registry.host)/some/image:v1", "\(registry.host)/some/image@\(image.digest)"])
             #expect(info.target.digest == image.digest && info.diffIDs.count == 3 && info.platform.os == "linux")
             #expect(try ImageConfiguration(info.config).command == ["/bin/sh"])

@@ -58,7 +58,9 @@ func freePort() throws -> Int {
 @discardableResult
 func run(_ words: String..., check: Bool = true) throws -> String {
     let outcome = try ChildProcess.run(
-        .init("/usr/bin/env", words, environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/tmp"], deadline: .seconds(120)))
+        .init(
+            "/usr/bin/env", words, environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/tmp"],
+            deadline: .seconds(120)))
     let text = String(decoding: outcome.output, as: UTF8.self)
     guard outcome.status == 0 || !check else {
         throw BerthError(.internal, "\(words): \(outcome.status): \(String(decoding: outcome.errors, as: UTF8.self))")
@@ -92,11 +94,12 @@ final class DockerRegistry: Sendable {
     }
 
     /// Puts an image of a layout there.
-    func push(_ layout: String, as name: String, _ more: [String] = []) throws {
-        let words = ["skopeo", "--insecure-policy", "copy", "--all", "--dest-tls-verify=false", "--preserve-digests"] + more
+    func push(_ layout: String, as name: String, _ more: [String] = [], preserving: Bool = true) throws {
+        let exact = preserving ? ["--preserve-digests"] : []
+        let words = ["skopeo", "--insecure-policy", "copy", "--all", "--dest-tls-verify=false"] + more
         let outcome = try ChildProcess.run(
             .init(
-                "/usr/bin/env", words + ["oci:\(layout)", "docker://\(host)/\(name)"],
+                "/usr/bin/env", words + exact + ["oci:\(layout)", "docker://\(host)/\(name)"],
                 environment: ["PATH=/usr/bin:/bin", "HOME=/tmp"], deadline: .seconds(120)))
         guard outcome.status == 0 else {
             throw BerthError(.internal, "skopeo: \(String(decoding: outcome.errors, as: UTF8.self))")
@@ -108,7 +111,7 @@ final class DockerRegistry: Sendable {
 
 /// Waits until somebody listens on a port of this machine.
 func waitForListener(_ port: Int) async throws {
-    for _ in 0..<400 {
+    for _ in 0..<1200 {
         let socket = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         defer { close(socket) }
         var address = sockaddr_in()

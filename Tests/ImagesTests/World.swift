@@ -111,9 +111,40 @@ final class World: Sendable {
     }
 }
 
+/// A few worlds at a time: each has servers and a database of its own.
+private let gate = Gate(6)
+
+private actor Gate {
+    private var free: Int
+    private var waiting: [CheckedContinuation<Void, Never>] = []
+
+    init(_ width: Int) { free = width }
+
+    func enter() async {
+        if free > 0 {
+            free -= 1
+        } else {
+            await withCheckedContinuation { waiting.append($0) }
+        }
+    }
+
+    func leave() {
+        if waiting.isEmpty { free += 1 } else { waiting.removeFirst().resume() }
+    }
+}
+
 /// Runs a test in a world that is gone afterwards.
-func inWorld(_ body: (World) async throws -> Void) async throws {
-    let world = try World()
+func inWorld(root: String? = nil, _ body: (World) async throws -> Void) async throws {
+    await gate.enter()
+    do { try await inOwnWorld(root, body) } catch {
+        await gate.leave()
+        throw error
+    }
+    await gate.leave()
+}
+
+private func inOwnWorld(_ root: String?, _ body: (World) async throws -> Void) async throws {
+    let world = try World(root: root)
     do { try await body(world) } catch {
         await world.end()
         throw error

@@ -80,14 +80,8 @@ struct LayerUnpack: Sendable {
         preparing.labels = [GCLabel.pull: "extract", "containerd.io/snapshot.ref": chainID.description]
         let mounts = try await services.snapshots.prepare(key, parent: parent, readOnly: false, on: preparing)
         FaultPoint.hit("pull.prepared")
-        try await withUndo(onFailedUndo: { failures in
-            services.logger.warning(
-                "an unfinished layer is left for the next start",
-                metadata: ["snapshot": "\(key)", "error": "\(failures.map(\.error))"])
-        }) { undo in
-            undo.add("remove the unfinished snapshot") { [services, target] in
-                try await services.snapshots.remove(key, on: target)
-            }
+        try await withUndo { undo in
+            undo.add("remove the unfinished snapshot") { await discard(key) }
             board.set(layer.digest, .unpacking)
             try await unpack(into: mounts, first, restarts)
             FaultPoint.hit("pull.unpacked")
@@ -95,6 +89,22 @@ struct LayerUnpack: Sendable {
             try await growth.stored()
             try await commit(key)
             FaultPoint.hit("pull.committed")
+        }
+    }
+
+    /// Removes an unfinished snapshot. On a full disk its row cannot be deleted before its files have made room.
+    private func discard(_ key: SnapshotKey) async {
+        let (snapshots, metadata, target) = (services.snapshots, services.metadata, target)
+        await services.cleanup.insist("remove snapshot '\(key)'") {
+            do { try await snapshots.remove(key, on: target) } catch let error as BerthError
+                where error.code == .resourceExhausted
+            {
+                let row = try await metadata.read {
+                    try $0.snapshot(key, of: target.snapshotter, in: target.namespace)
+                }
+                try? await snapshots.driver(target.snapshotter).remove(row.backendKey)
+                throw error
+            }
         }
     }
 

@@ -103,7 +103,9 @@ struct BlobDownload: Sendable {
         }
         if let sink {
             do { try await fetch(into: sink, what) } catch {
-                await sink.close()
+                // What arrived is for the next try; of no use is nothing, and on a full disk the room is worth more.
+                let isFull = (error as? BerthError)?.code == .resourceExhausted
+                if sink.offset == 0 || isFull { await sink.discard() } else { await sink.close() }
                 throw error
             }
             FaultPoint.hit("pull.blob")

@@ -42,11 +42,11 @@ struct Pull: Sendable {
                 throw BerthError(.failedPrecondition, error.message)
             }
         }
-        let (config, configuration) = try await fetchConfig(resolved.manifest)
-        FaultPoint.hit("pull.config")
         guard layers.count <= Self.maxLayers else {
             throw BerthError(.failedPrecondition, "the image has \(layers.count) layers, more than \(Self.maxLayers)")
         }
+        let (config, configuration) = try await fetchConfig(resolved.manifest)
+        FaultPoint.hit("pull.config")
         guard configuration.diffIDs.count == layers.count else {
             throw BerthError(
                 .failedPrecondition,

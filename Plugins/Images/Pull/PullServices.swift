@@ -15,6 +15,7 @@ struct PullServices: Sendable {
     /// One unpack a chain in the whole daemon: the others wait and then find the snapshot.
     let chains = KeyedLanes<String>()
     let durability: DurabilityQueue
+    let cleanup: CleanupQueue
     let logger: Logger
 }
 
@@ -38,12 +39,13 @@ struct PullLease: Sendable {
 
     let id: LeaseID
     let namespace: NamespaceID
-    let metadata: any MetadataStore
+    private let metadata: any MetadataStore
+    private let cleanup: CleanupQueue
 
-    init(_ what: String, in namespace: NamespaceID, _ metadata: any MetadataStore) async throws {
+    init(_ what: String, in namespace: NamespaceID, _ services: PullServices) async throws {
         let number = UInt64.random(in: .min ... .max)
         id = LeaseID("pull-" + String(number, radix: 36))
-        (self.namespace, self.metadata) = (namespace, metadata)
+        (self.namespace, metadata, cleanup) = (namespace, services.metadata, services.cleanup)
         let end = Timestamp(nanoseconds: Timestamp.now().nanoseconds + Self.lifetimeSeconds * 1_000_000_000)
         let record = LeaseRecord(
             id: id, labels: [GCLabel.expire: end.rfc3339, GCLabel.pull: String(what.prefix(1000))])
@@ -57,7 +59,9 @@ struct PullLease: Sendable {
 
     /// Lets go; the image's row refers to what it holds, or the collector may have it.
     func release() async {
-        let (id, namespace) = (id, namespace)
-        try? await metadata.write { try $0.deleteLease(id, in: namespace) }
+        let (id, namespace, metadata) = (id, namespace, metadata)
+        await cleanup.insist("delete lease '\(id)'") {
+            try await metadata.write { try $0.deleteLease(id, in: namespace) }
+        }
     }
 }
