@@ -93,7 +93,7 @@ let targets: [Target] = [
     tests("BerthIO", ["BerthIO", "BerthBase", "BerthSystem", "BerthTestSupport", system]),
     tests("BerthGRPC", ["BerthGRPC", "BerthIO", "BerthBase", "BerthSystem", "BerthTestSupport", protobuf, system]),
     tests("BerthTTRPC", ["BerthTTRPC", "BerthIO", "BerthBase", "BerthShimAPI", "BerthTestSupport", system]),
-    tests("BerthShim", ["BerthShim", "BerthShimAPI", "BerthRuntime", "BerthBase", "BerthTestSupport", system]),
+    tests("BerthShim", ["BerthShim", "BerthShimAPI", "BerthTTRPC", "BerthRuntime", "BerthOCI", "BerthSystem", "BerthBase", "BerthTestSupport", "containerd-shim-berth-v1", system]),
     tests("BerthOCI", ["BerthOCI", "BerthBase"]),
     .executableTarget(
         name: "unpack-probe", dependencies: ["BerthArchive"], path: "Tests/Fixtures/unpack-probe", swiftSettings: strict),

@@ -152,6 +152,7 @@ int op_exec(struct init *init, struct step *step) {
 int op_reap(struct init *init, struct step *step) {
     (void)step;
     uint64_t waited = 1ull << (SIGTERM - 1) | 1ull << (SIGINT - 1) | 1ull << (SIGCHLD - 1);
+    SYS(__NR_prctl, 15 /* PR_SET_NAME */, "berth-init", 0, 0, 0);
     // Who may look at this process must find nothing in its hands.
     SYS(__NR_close_range, 0, ~0u, 0);
     init->sync = -1;

@@ -33,15 +33,17 @@ struct LogFile: ~Copyable {
     /// Appends lines, each with its newline.
     mutating func append(_ lines: [UInt8], at time: String) {
         guard !lines.isEmpty else { return }
-        if dropped > 0, marks {
-            guard write(mark(at: time)) == nil else {
-                dropped += LogFile.count(lines[...])
-                return
-            }
-            dropped = 0
+        let head = dropped > 0 && marks ? mark(at: time) : []
+        guard let written = write(head + lines) else {
+            dropped = marks ? 0 : dropped
+            return
         }
-        guard let written = write(lines) else { return }
-        dropped += LogFile.count(lines[written...])
+        guard written > head.count else {
+            // A mark alone would take the room of the next line, again and again.
+            cut(written)
+            return dropped += LogFile.count(lines[...])
+        }
+        dropped = LogFile.count(lines[(written - head.count)...]) + (marks ? 0 : dropped)
     }
 
     private func mark(at time: String) -> [UInt8] {
@@ -66,11 +68,17 @@ struct LogFile: ~Copyable {
     }
 
     private func takeBack(_ bytes: [UInt8], _ done: Int) -> Int {
+        guard marks else { return done }
         let whole = (bytes[..<done].lastIndex(of: 0x0a) ?? -1) + 1
-        guard whole < done, marks else { return done }
-        // In append mode the position is the end of what was written last.
-        let end = lseek(file.rawValue, 0, SEEK_CUR)
-        if end >= 0 { _ = ftruncate(file.rawValue, end - off_t(done - whole)) }
+        cut(done - whole)
         return whole
+    }
+
+    /// Takes back the last bytes that were written.
+    private func cut(_ count: Int) {
+        guard count > 0 else { return }
+        // In append mode the position is the end of what was written last; after a cut, the end of the file is.
+        let end = lseek(file.rawValue, 0, SEEK_END)
+        if end >= off_t(count) { _ = ftruncate(file.rawValue, end - off_t(count)) }
     }
 }

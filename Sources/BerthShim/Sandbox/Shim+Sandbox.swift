@@ -71,13 +71,17 @@ extension Shim {
         sandbox.reaper = 0
         guard case .ready = sandbox.phase else { return }
         log.write(.error, "sandbox '\(sandbox.id)': the first process of its pid namespace has ended")
-        stopped(sandbox)
+        // What it holds stays until StopSandbox takes it away.
+        ended(sandbox, at: .now())
     }
 
-    private func stopped(_ sandbox: Sandbox) {
-        let now = Timestamp.now()
-        sandbox.phase = .stopped(now)
+    private func stopped(_ sandbox: Sandbox, at time: Timestamp?) {
         sandbox.pod = nil
+        ended(sandbox, at: time ?? .now())
+    }
+
+    private func ended(_ sandbox: Sandbox, at now: Timestamp) {
+        sandbox.phase = .stopped(now)
         for call in sandbox.waiters { call.answer(WaitSandboxResponse(at: now)) }
         sandbox.waiters = []
     }
@@ -87,7 +91,12 @@ extension Shim {
     /// Kills what runs in the pod and lets go of its namespaces and cgroup. A sandbox that is stopped is success.
     func stopSandbox(_ request: StopSandboxRequest, _ call: RPCCall) throws(BerthError) {
         guard let sandbox, sandbox.id == request.sandboxID else { return call.answer(StopSandboxResponse()) }
-        if case .stopped = sandbox.phase { return call.answer(StopSandboxResponse()) }
+        var over: Timestamp?
+        if case .stopped(let time) = sandbox.phase {
+            guard sandbox.pod != nil else { return call.answer(StopSandboxResponse()) }
+            over = time
+        }
+        let before = sandbox.phase
         guard sandbox.phase != .starting, sandbox.phase != .stopping else {
             throw BerthError(.failedPrecondition, "stop sandbox '\(sandbox.id)': a start or stop is under way")
         }
@@ -105,13 +114,13 @@ extension Shim {
                 _ = try? PidFD.ended(process.rawValue, within: Int32(Shim.stopPatience.components.seconds * 1000))
             }
             try pod?.removeCgroup()
-        } then: { [self] result in
+        } then: { [self, over] result in
             switch result {
             case .success:
-                stopped(sandbox)
+                stopped(sandbox, at: over)
                 call.answer(StopSandboxResponse())
             case .failure(let error):
-                sandbox.phase = .ready(sandbox.createdAt ?? .now())
+                sandbox.phase = before
                 call.fail(error.during("stop sandbox '\(sandbox.id)'"))
             }
         }

@@ -22,18 +22,16 @@ extension Shim {
         settle(process, exit)
     }
 
-    /// Records the exit, lets the last output reach its log, then tells everybody.
+    /// Lets the last output reach its log, records the exit, then tells everybody.
     private func settle(_ process: RunningProcess, _ exit: ProcessExit) {
         let effects: [ProcessMachine.Effect]
         do throws(BerthError) { effects = try process.machine.handle(.exited(exit)) } catch {
             return log.write(.error, "\(error)")
         }
         process.isSettling = true
-        for effect in effects.prefix(1) { perform(effect, process, rootfs: []) }
         if process.isInit, process.task.sharesPids { killRest(of: process.task) }
-        let rest = effects.dropFirst()
         let tell = { [self] in
-            for effect in rest { perform(effect, process, rootfs: []) }
+            for effect in effects { perform(effect, process, rootfs: []) }
             if process.isInit { tellExitWaiters() }
             process.settled()
         }
