@@ -95,10 +95,13 @@ struct CgroupResources {
             let file = has("blkio", "blkio.weight") ? "blkio.weight" : "blkio.bfq.weight"
             try set("blkio", file, weight, "blockIO.weight")
         }
-        if let weight = io.leafWeight, weight != 0 { try set("blkio", "blkio.leaf_weight", weight, "blockIO.leafWeight") }
+        if let weight = io.leafWeight, weight != 0 {
+            try set("blkio", "blkio.leaf_weight", weight, "blockIO.leafWeight")
+        }
         for device in io.weightDevice ?? [] {
             if let weight = device.weight {
-                try write("blkio", "blkio.weight_device", "\(device.major):\(device.minor) \(weight)", "blockIO.weightDevice")
+                try write(
+                    "blkio", "blkio.weight_device", "\(device.major):\(device.minor) \(weight)", "blockIO.weightDevice")
             }
             if let weight = device.leafWeight {
                 try write(
@@ -193,7 +196,9 @@ struct CgroupResources {
             }
         }
         if let limit = memory.limit, limit != 0 { try write("memory", "memory.max", value(limit), "memory.limit") }
-        if let low = memory.reservation, low != 0 { try write("memory", "memory.low", value(low), "memory.reservation") }
+        if let low = memory.reservation, low != 0 {
+            try write("memory", "memory.low", value(low), "memory.reservation")
+        }
         if memory.disableOOMKiller == true {
             throw BerthError(.failedPrecondition, "linux.resources.memory.disableOOMKiller needs cgroup v1")
         }
@@ -244,7 +249,9 @@ struct CgroupResources {
         return (try? Files.status(directory + "/" + file)) != nil
     }
 
-    private func set(_ controller: String, _ file: String, _ value: some BinaryInteger, _ field: String) throws(BerthError) {
+    private func set(_ controller: String, _ file: String, _ value: some BinaryInteger, _ field: String)
+        throws(BerthError)
+    {
         try write(controller, file, String(value), field)
     }
 

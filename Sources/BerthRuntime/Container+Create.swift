@@ -237,7 +237,9 @@ enum OOMScore {
             return []
         } catch {
             guard error.code == .permissionDenied else { throw error }
-            return ["process.oomScoreAdj \(score) is below the runtime's own and was not set: it takes CAP_SYS_RESOURCE"]
+            return [
+                "process.oomScoreAdj \(score) is below the runtime's own and was not set: it takes CAP_SYS_RESOURCE"
+            ]
         }
     }
 }

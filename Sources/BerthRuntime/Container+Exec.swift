@@ -19,9 +19,10 @@ extension Container {
         try plan.add(.nonDumpable)
         try addCgroup(to: &plan)
         try addNamespaces(to: &plan)
-        let seccomp = try spec.linux?.seccomp.map { filter throws(BerthError) in
-            try SeccompCache(environment.cacheRoot.string).program(for: filter)
-        } ?? nil
+        let seccomp =
+            try spec.linux?.seccomp.map { filter throws(BerthError) in
+                try SeccompCache(environment.cacheRoot.string).program(for: filter)
+            } ?? nil
         var steps = ProcessSteps(process: request.process, stdio: request.stdio, seccomp: seccomp)
         steps.keyring = record.noNewKeyring ? nil : "_ses." + id
         steps.preserved = request.preserveFDs
@@ -64,7 +65,8 @@ extension Container {
         let kinds: [OCINamespaceType] = [.ipc, .uts, .network, .cgroup, .time, .pid, .mount, .user]
         var forks = false
         for kind in kinds {
-            let file = try attempting("open the \(kind.rawValue) namespace of container '\(id)'") { () throws(Errno) -> OwnedFD? in
+            let file = try attempting("open the \(kind.rawValue) namespace of container '\(id)'") {
+                () throws(Errno) -> OwnedFD? in
                 let theirs = try Files.open("/proc/\(record.pid)/ns/\(kind.procName)", O_RDONLY)
                 let ours = try Files.open("/proc/thread-self/ns/\(kind.procName)", O_RDONLY)
                 let same = try Files.status(of: theirs.rawValue).inode == Files.status(of: ours.rawValue).inode

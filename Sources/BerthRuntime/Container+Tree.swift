@@ -30,7 +30,8 @@ extension Container {
         var grew = true
         while grew {
             grew = false
-            for (pid, family) in left where known.contains(family.parent) || known.contains(family.session) || known.contains(pid) {
+            for (pid, family) in left
+            where known.contains(family.parent) || known.contains(family.session) || known.contains(pid) {
                 known.insert(pid)
                 found.append(pid)
                 grew = true

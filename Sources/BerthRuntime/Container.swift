@@ -37,7 +37,8 @@ package final class Container: Sendable {
         let directory = StateDirectory(id, in: environment)
         let record = try directory.record(id: id)
         return Container(
-            record, spec: try directory.spec(bundle: record.bundle), cgroup: try cgroup(of: record), environment: environment)
+            record, spec: try directory.spec(bundle: record.bundle), cgroup: try cgroup(of: record),
+            environment: environment)
     }
 
     static func cgroup(of record: ContainerRecord) throws(BerthError) -> Cgroup? {

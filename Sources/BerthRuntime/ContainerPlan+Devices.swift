@@ -56,8 +56,11 @@ extension ContainerPlan {
         let clone = try attempting("bind device '\(device.path)'") { () throws(Errno) in
             let clone = try Mounts.clone(device.path, recursive: false)
             let status = try Files.status(of: clone.rawValue)
-            let kind = device.type == "b" ? status.isBlockDevice : device.type == "p" ? status.isFIFO : status.isCharacterDevice
-            matches = kind && Int64(status.deviceMajor) == device.major ?? Int64(status.deviceMajor)
+            let kind =
+                device.type == "b"
+                ? status.isBlockDevice : device.type == "p" ? status.isFIFO : status.isCharacterDevice
+            matches =
+                kind && Int64(status.deviceMajor) == device.major ?? Int64(status.deviceMajor)
                 && Int64(status.deviceMinor) == device.minor ?? Int64(status.deviceMinor)
             try Mounts.setAttributes(clone.rawValue, propagation: .private, recursive: false)
             return clone

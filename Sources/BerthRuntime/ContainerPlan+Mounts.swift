@@ -50,7 +50,8 @@ extension ContainerPlan {
             throw BerthError(.unimplemented, "mount '\(mount.destination)': propagation of a new file system")
         }
         if !options.recursiveSet.isEmpty || !options.recursiveClear.isEmpty {
-            throw BerthError(.invalidArgument, "mount '\(mount.destination)': recursive attributes of a new file system")
+            throw BerthError(
+                .invalidArgument, "mount '\(mount.destination)': recursive attributes of a new file system")
         }
         var place: InitPlan.Place = [.directory, links(mount.destination, type: type)]
         if type == "devpts" { place.insert(.devpts) }
@@ -127,7 +128,8 @@ extension ContainerPlan {
     }
 
     private func checkProc(_ mount: Int32) throws(BerthError) {
-        let magic = try attempting("look at the bind for '/proc'") { () throws(Errno) in try Files.fileSystem(of: mount) }
+        let magic = try attempting("look at the bind for '/proc'") { () throws(Errno) in try Files.fileSystem(of: mount)
+        }
         guard magic == 0x9fa0 else { throw BerthError(.invalidArgument, "the bind mount on '/proc' is not procfs") }
     }
 
@@ -135,7 +137,8 @@ extension ContainerPlan {
         let uids = request.uidMappings ?? linux.uidMappings ?? []
         let gids = request.gidMappings ?? linux.gidMappings ?? []
         guard !uids.isEmpty, !gids.isEmpty else {
-            throw BerthError(.invalidArgument, "mount '\(request.destination)': an id map needs uidMappings and gidMappings")
+            throw BerthError(
+                .invalidArgument, "mount '\(request.destination)': an id map needs uidMappings and gidMappings")
         }
         let user = try UserNamespaces.make(uids: uids, gids: gids)
         try attempting("map the ids of mount '\(request.destination)'") { () throws(Errno) in

@@ -46,7 +46,8 @@ struct ContainerPlan {
     /// Whether the plan itself looks into the cgroup, which must then be there before.
     var needsCgroupFirst: Bool {
         cgroup?.host.isV2 == true
-            || !makesCgroupNamespace && (request.spec.mounts ?? []).contains { $0.type == "cgroup" || $0.type == "cgroup2" }
+            || !makesCgroupNamespace
+                && (request.spec.mounts ?? []).contains { $0.type == "cgroup" || $0.type == "cgroup2" }
     }
 
     // MARK: The root

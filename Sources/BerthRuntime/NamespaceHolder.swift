@@ -91,7 +91,9 @@ struct NamespaceHolder {
         let linux = linux
         do throws(BerthError) {
             if joinsCgroup, let cgroup {
-                let files = try attempting("open the cgroup '\(cgroup.path)'") { () throws(Errno) in try cgroup.taskFiles() }
+                let files = try attempting("open the cgroup '\(cgroup.path)'") { () throws(Errno) in
+                    try cgroup.taskFiles()
+                }
                 defer { for file in files { close(file) } }
                 try launcher.send(files)
             }

@@ -68,7 +68,8 @@ struct NamespaceSteps: ~Copyable {
             return Join(type, path: path, descriptor: descriptor, owned: nil)
         }
         guard path.utf8.count < 4096 else {
-            throw BerthError(.invalidArgument, "the path of the \(type.rawValue) namespace is \(path.utf8.count) bytes long")
+            throw BerthError(
+                .invalidArgument, "the path of the \(type.rawValue) namespace is \(path.utf8.count) bytes long")
         }
         let file = try attempting("open namespace '\(path)'") { () throws(Errno) in try Files.open(path, O_RDONLY) }
         let number = file.rawValue

@@ -4,8 +4,8 @@ package import BerthSystem
 internal import Glibc
 internal import SystemPackage
 
-/// What the containers of a pod share: namespaces, held by descriptors, and a cgroup. No process stays for them, but for
-/// the reaper of a pid namespace, which is its first process.
+/// What the containers of a pod share: namespaces, held by descriptors, and a cgroup. No process stays for them, but
+/// for the reaper of a pid namespace, which is its first process.
 package final class Pod: Sendable {
     package let id: String
     /// The namespaces that were made, or joined to be held.

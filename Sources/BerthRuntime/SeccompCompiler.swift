@@ -22,7 +22,8 @@ enum SeccompCompiler {
         }
         let fallback = try action(seccomp.defaultAction, seccomp.defaultErrnoRet)
         guard let filter = unsafe seccomp_init(fallback) else {
-            throw BerthError(.invalidArgument, "linux.seccomp.defaultAction '\(seccomp.defaultAction)' is refused by libseccomp")
+            throw BerthError(
+                .invalidArgument, "linux.seccomp.defaultAction '\(seccomp.defaultAction)' is refused by libseccomp")
         }
         defer { unsafe seccomp_release(filter) }
         // SAFETY: the filter is libseccomp's, valid until the release above.
@@ -49,7 +50,8 @@ enum SeccompCompiler {
             // libseccomp holds one condition for each argument. Taking them as alternatives, as others do, would allow more
             // than the rule says.
             throw BerthError(
-                .unimplemented, "linux.seccomp: the rule for '\(rule.names.first ?? "")' has two conditions on argument \(twice)")
+                .unimplemented,
+                "linux.seccomp: the rule for '\(rule.names.first ?? "")' has two conditions on argument \(twice)")
         }
         for name in rule.names {
             // SAFETY: the string and the array live through the call.

@@ -44,7 +44,8 @@ enum SpecCheck {
             }
         }
         if let label = process.selinuxLabel, !label.isEmpty, (try? Files.status("/sys/fs/selinux/enforce")) == nil {
-            throw BerthError(.failedPrecondition, "process.selinuxLabel '\(label)': SELinux is not enabled on this host")
+            throw BerthError(
+                .failedPrecondition, "process.selinuxLabel '\(label)': SELinux is not enabled on this host")
         }
         if let profile = process.apparmorProfile, !profile.isEmpty, !appArmorIsEnabled {
             throw BerthError(
@@ -109,7 +110,8 @@ enum SpecCheck {
 
     /// A bind of the host's own /proc, for containers that share its pid namespace; what comes out is checked again.
     private static func bindsHostProc(_ mount: OCIMount) -> Bool {
-        mount.source == "/proc" && (mount.type == "bind" || mount.options?.contains { $0 == "bind" || $0 == "rbind" } == true)
+        mount.source == "/proc"
+            && (mount.type == "bind" || mount.options?.contains { $0 == "bind" || $0 == "rbind" } == true)
     }
 
     /// Single files that tools like lxcfs cover.

@@ -101,7 +101,9 @@ struct ProcessStatus {
 
     /// nil if there is no such process.
     init?(_ pid: Int32) {
-        guard pid > 0, let text = try? Files.text("/proc/\(pid)/stat"), let end = text.lastIndex(of: ")") else { return nil }
+        guard pid > 0, let text = try? Files.text("/proc/\(pid)/stat"), let end = text.lastIndex(of: ")") else {
+            return nil
+        }
         // The command's name may hold spaces and parentheses: fields are counted from behind it.
         let fields = text[text.index(after: end)...].split(separator: " ")
         guard fields.count > 19, let start = UInt64(fields[19]) else { return nil }

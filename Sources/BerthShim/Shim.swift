@@ -125,7 +125,8 @@ final class Shim {
         tokens[token] = body
         relay.send(command(token))
         loop.after(patience) { [unowned self] in
-            tokens.removeValue(forKey: token)?(BerthError(.deadlineExceeded, "the log's disk did not answer within \(patience)"))
+            tokens.removeValue(forKey: token)?(
+                BerthError(.deadlineExceeded, "the log's disk did not answer within \(patience)"))
         }
     }
 

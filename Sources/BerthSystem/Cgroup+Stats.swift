@@ -28,8 +28,9 @@ extension Cgroup {
         stats.pidsLimit = number("pids", "pids.max")
         let io = (try? Files.text((directory(of: "io") ?? "") + "/io.stat")) ?? ""
         for field in io.split(whereSeparator: { $0 == " " || $0 == "\n" }) {
-            if field.hasPrefix("rbytes=") { stats.blockReadBytes = (stats.blockReadBytes ?? 0) + (UInt64(field.dropFirst(7)) ?? 0) }
-            if field.hasPrefix("wbytes=") { stats.blockWriteBytes = (stats.blockWriteBytes ?? 0) + (UInt64(field.dropFirst(7)) ?? 0) }
+            let value = UInt64(field.dropFirst(7)) ?? 0
+            if field.hasPrefix("rbytes=") { stats.blockReadBytes = (stats.blockReadBytes ?? 0) + value }
+            if field.hasPrefix("wbytes=") { stats.blockWriteBytes = (stats.blockWriteBytes ?? 0) + value }
         }
         return stats
     }

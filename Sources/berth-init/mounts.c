@@ -94,7 +94,8 @@ int op_mknod(struct init *init, struct step *step) {
     if (result == -17) {
         struct statx info;
         long again = SYS(__NR_statx, dir, name, AT_SYMLINK_NOFOLLOW, STATX_TYPE, &info);
-        unsigned major = (unsigned)(step->b >> 8 & 0xfff), minor = (unsigned)((step->b & 0xff) | (step->b >> 12 & 0xfff00));
+        unsigned major = (unsigned)(step->b >> 8 & 0xfff);
+        unsigned minor = (unsigned)((step->b & 0xff) | (step->b >> 12 & 0xfff00));
         int same = again == 0 && (info.stx_mode & 0170000u) == (step->a & 0170000u) && info.stx_rdev_major == major &&
                    info.stx_rdev_minor == minor;
         // A node that lies in the image already serves if it is the very one; anything else is no device of ours.

@@ -159,7 +159,8 @@ int op_procfs(struct init *init, struct step *step) {
 /// Writes a value into a file of the private procfs. `a`: how a refusal is taken (1: a warning), `s2`: the value.
 int op_proc_write(struct init *init, struct step *step) {
     char *path = step_s1(step);
-    struct open_how how = {.flags = O_WRONLY | O_CLOEXEC, .resolve = RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_IN_ROOT};
+    struct open_how how = {
+        .flags = O_WRONLY | O_CLOEXEC, .resolve = RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_IN_ROOT};
     OWNED file = (int)SYS(__NR_openat2, init->proc, path, &how, sizeof(how));
     if (file < 0)
         return fail(init, file, "open /proc", path);

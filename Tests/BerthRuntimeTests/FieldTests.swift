@@ -11,7 +11,8 @@ extension RuntimeTests { @Suite struct FieldTests {} }
 extension RuntimeTests.FieldTests {
     @Test func `user, groups, umask, limits, capabilities and no_new_privs are as asked`() throws {
         let world = try World()
-        let outcome = try world.run("id -u; id -g; id -G; umask; ulimit -n; grep -E 'Cap|NoNew' /proc/self/status; pwd") { spec in
+        let outcome = try world.run("id -u; id -g; id -G; umask; ulimit -n; grep -E 'Cap|NoNew' /proc/self/status; pwd")
+        { spec in
             spec.process?.user = OCIUser(uid: 11, gid: 12, umask: 0o077, additionalGids: [13])
             spec.process?.rlimits = [OCIRlimit(type: "RLIMIT_NOFILE", hard: 99, soft: 98)]
             spec.process?.capabilities = OCICapabilities(
@@ -22,23 +23,30 @@ extension RuntimeTests.FieldTests {
         let lines = outcome.output.split(separator: "\n").map(String.init)
         #expect(lines[..<5] == ["11", "12", "12 13", "0077", "98"])
         let kill = "0000000000000020"
-        #expect(lines[5...] == [
-            "CapInh:\t\(kill)", "CapPrm:\t\(kill)", "CapEff:\t\(kill)", "CapBnd:\t0000000000000021", "CapAmb:\t\(kill)",
-            "NoNewPrivs:\t1", "/made/here",
-        ])
+        #expect(
+            lines[5...] == [
+                "CapInh:\t\(kill)", "CapPrm:\t\(kill)", "CapEff:\t\(kill)", "CapBnd:\t0000000000000021",
+                "CapAmb:\t\(kill)",
+                "NoNewPrivs:\t1", "/made/here",
+            ])
     }
 
     @Test func `a user namespace maps the ids, and its root may set what is its own`() throws {
         let world = try World()
         // The mapped root may not write to a root file system that belongs to the host's.
         for name in ["proc", "sys", "dev"] { try Files.makeDirectories(world.rootfs + "/" + name, mode: 0o755) }
-        let outcome = try world.run("id -u; cat /proc/self/uid_map /proc/sys/net/ipv4/ip_unprivileged_port_start; echo x > /dev/null && echo y") { spec in
+        let outcome = try world.run(
+            "id -u; cat /proc/self/uid_map /proc/sys/net/ipv4/ip_unprivileged_port_start; echo x > /dev/null && echo y"
+        ) { spec in
             spec.linux?.namespaces?.append(OCINamespace(.user))
             spec.linux?.uidMappings = [OCIIDMapping(containerID: 0, hostID: 100_000, size: 65536)]
             spec.linux?.gidMappings = [OCIIDMapping(containerID: 0, hostID: 100_000, size: 65536)]
             spec.linux?.sysctl = ["net.ipv4.ip_unprivileged_port_start": "77"]
         }
-        #expect(outcome.output.split(whereSeparator: { $0 == " " || $0 == "\n" }) == ["0", "0", "100000", "65536", "77", "y"])
+        #expect(
+            outcome.output.split(whereSeparator: { $0 == " " || $0 == "\n" }) == [
+                "0", "0", "100000", "65536", "77", "y",
+            ])
     }
 
     @Test func `a time namespace has its offsets`() throws {
@@ -86,13 +94,14 @@ extension RuntimeTests.FieldTests {
             spec.linux?.readonlyPaths = ["/proc/sys", "/bin", "/none"]
             spec.root?.readonly = true
         }
-        #expect(outcome.output == """
-            touch: /secret/new: Read-only file system
-            touch: /frozen/x: No such file or directory
-            touch: /y: Read-only file system
-            sh: can't create /proc/sys/vm/swappiness: Read-only file system
+        #expect(
+            outcome.output == """
+                touch: /secret/new: Read-only file system
+                touch: /frozen/x: No such file or directory
+                touch: /y: Read-only file system
+                sh: can't create /proc/sys/vm/swappiness: Read-only file system
 
-            """)
+                """)
     }
 
     @Test func `bind mounts take attributes, recursive ones and id maps`() throws {
@@ -100,8 +109,11 @@ extension RuntimeTests.FieldTests {
         let source = world.folder + "/source"
         try Files.makeDirectories(source, mode: 0o755)
         try Files.replace(source + "/file", with: Array("content".utf8), mode: 0o644)
-        let outcome = try world.run("cat /a/file /f; touch /a/x; touch /f; stat -c %u:%g /i/file; grep ' /a ' /proc/self/mountinfo | cut -d' ' -f6") { spec in
-            spec.mounts?.append(OCIMount(destination: "/a", source: source, options: ["rbind", "rro", "nosuid", "rprivate"]))
+        let outcome = try world.run(
+            "cat /a/file /f; touch /a/x; touch /f; stat -c %u:%g /i/file; grep ' /a ' /proc/self/mountinfo | cut -d' ' -f6"
+        ) { spec in
+            spec.mounts?.append(
+                OCIMount(destination: "/a", source: source, options: ["rbind", "rro", "nosuid", "rprivate"]))
             spec.mounts?.append(OCIMount(destination: "/f", type: "bind", source: source + "/file", options: ["ro"]))
             var mapped = OCIMount(destination: "/i", source: source, options: ["bind", "idmap"])
             mapped.uidMappings = [OCIIDMapping(containerID: 0, hostID: 7000, size: 10)]
@@ -159,10 +171,14 @@ extension RuntimeTests.FieldTests {
         #expect(outcome.output == "sh: can't open /dev/kmsgx: Operation not permitted\nfine\n")
     }
 
-    @Test func `a seccomp filter refuses what it names, its conditions hold together, and needs no no_new_privs`() throws {
+    @Test func `a seccomp filter refuses what it names, its conditions hold together, and needs no no_new_privs`()
+        throws
+    {
         let world = try World()
         for noNewPrivileges in [true, false] {
-            let outcome = try world.run("mkdir /d; touch /t && echo touched; chmod 700 /t; chmod 711 /t; grep -E 'CapEff|Seccomp:' /proc/self/status") { spec in
+            let outcome = try world.run(
+                "mkdir /d; touch /t && echo touched; chmod 700 /t; chmod 711 /t; grep -E 'CapEff|Seccomp:' /proc/self/status"
+            ) { spec in
                 var seccomp = OCISeccomp(defaultAction: "SCMP_ACT_ALLOW")
                 seccomp.architectures = ["SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64"]
                 func both(_ path: String, _ mode: UInt64) -> [OCISeccompArgument] {
@@ -177,14 +193,15 @@ extension RuntimeTests.FieldTests {
                 spec.process?.noNewPrivileges = noNewPrivileges
                 spec.process?.user = OCIUser(uid: 0, gid: 0)
             }
-            #expect(outcome.output == """
-                mkdir: can't create directory '/d': Read-only file system
-                touched
-                chmod: /t: Read-only file system
-                CapEff:\t0000000020000420
-                Seccomp:\t2
+            #expect(
+                outcome.output == """
+                    mkdir: can't create directory '/d': Read-only file system
+                    touched
+                    chmod: /t: Read-only file system
+                    CapEff:\t0000000020000420
+                    Seccomp:\t2
 
-                """)
+                    """)
         }
     }
 
@@ -214,7 +231,9 @@ extension RuntimeTests.FieldTests {
 
     @Test func `scheduling, personality and affinity are as asked`() throws {
         let world = try World()
-        let outcome = try world.run("cat /proc/self/personality; grep Cpus_allowed_list /proc/self/status; cut -d' ' -f41 /proc/self/stat") { spec in
+        let outcome = try world.run(
+            "cat /proc/self/personality; grep Cpus_allowed_list /proc/self/status; cut -d' ' -f41 /proc/self/stat"
+        ) { spec in
             spec.linux?.personality = OCIPersonality(domain: "LINUX32")
             spec.process?.scheduler = OCIScheduler(policy: "SCHED_BATCH")
             spec.process?.execCPUAffinity = OCIExecCPUAffinity()

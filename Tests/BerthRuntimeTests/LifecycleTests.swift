@@ -72,7 +72,8 @@ extension RuntimeTests.LifecycleTests {
 
     @Test func `all processes of a container get a signal, not only the first`() throws {
         let world = try World()
-        try world.with("sleep 1000 & sleep 1000 & sleep 1000", { $0.linux?.namespaces?.removeAll { $0.type == .pid } }) { container in
+        try world.with("sleep 1000 & sleep 1000 & sleep 1000", { $0.linux?.namespaces?.removeAll { $0.type == .pid } })
+        { container in
             var count = 0
             for _ in 0..<100 where count < 3 {
                 usleep(10_000)
@@ -88,11 +89,14 @@ extension RuntimeTests.LifecycleTests {
     @Test func `exec runs as who it is told, in the container's namespaces and cgroup`() throws {
         let world = try World()
         try world.with { container in
-            let outcome = try world.exec("id; cat /proc/self/cgroup; echo $0-$X; ls /proc/self/fd", in: container) { process in
+            let outcome = try world.exec("id; cat /proc/self/cgroup; echo $0-$X; ls /proc/self/fd", in: container) {
+                process in
                 process.user = OCIUser(uid: 5, gid: 7, additionalGids: [9, 10])
                 process.env = ["X=1", "PATH=/bin"]
             }
-            #expect(outcome.output.contains("uid=5 gid=7 groups=9,10\n") || outcome.output.contains("uid=5 gid=7 groups=7,9,10\n"))
+            #expect(
+                outcome.output.contains("uid=5 gid=7 groups=9,10\n")
+                    || outcome.output.contains("uid=5 gid=7 groups=7,9,10\n"))
             #expect(outcome.output.contains(":pids:/\n") || outcome.output.contains("0::/\n"))
             #expect(outcome.output.contains("sh-1\n"))
             #expect(outcome.output.hasSuffix("0\n1\n2\n3\n"))
@@ -134,7 +138,11 @@ extension RuntimeTests.LifecycleTests {
         let log = world.folder + "/log"
         try Files.replace(log, with: [], mode: 0o666)
         func hook(_ name: String, _ file: String) -> [OCIHook] {
-            [OCIHook(path: "/bin/sh", args: ["sh", "-c", "read line; echo \(name) $E $line >> \(file)"], env: ["E=e"], timeout: 10)]
+            [
+                OCIHook(
+                    path: "/bin/sh", args: ["sh", "-c", "read line; echo \(name) $E $line >> \(file)"], env: ["E=e"],
+                    timeout: 10)
+            ]
         }
         var hooks = OCIHooks()
         hooks.prestart = hook("prestart", log)
@@ -145,7 +153,10 @@ extension RuntimeTests.LifecycleTests {
         hooks.poststop = hook("poststop", log)
         try world.with("cat /log; sleep 1000", { $0.hooks = hooks }) { _ in }
         let lines = try Files.text(log).split(separator: "\n")
-        #expect(lines.map { $0.split(separator: " ")[0] } == ["prestart", "createRuntime", "createContainer", "poststart", "poststop"])
+        #expect(
+            lines.map { $0.split(separator: " ")[0] } == [
+                "prestart", "createRuntime", "createContainer", "poststart", "poststop",
+            ])
         #expect(lines.allSatisfy { $0.contains(" e {") && $0.contains("\"id\":\"\(world.id)\"") })
         #expect(lines[0].contains("\"status\":\"creating\"") && lines[3].contains("\"status\":\"running\""))
         #expect(lines[4].contains("\"status\":\"stopped\""))
@@ -159,7 +170,9 @@ extension RuntimeTests.LifecycleTests {
         expectFailure(with: "'/bin/false' ended with status 1") { _ = try world.run("true") { $0.hooks = hooks } }
         hooks = OCIHooks()
         hooks.createContainer = [OCIHook(path: "/bin/sleep", args: ["sleep", "100"], timeout: 1)]
-        expectFailure(is: "run hook '/bin/sleep': ETIMEDOUT (stage hook)") { _ = try world.run("true") { $0.hooks = hooks } }
+        expectFailure(is: "run hook '/bin/sleep': ETIMEDOUT (stage hook)") {
+            _ = try world.run("true") { $0.hooks = hooks }
+        }
         #expect(try Files.names(in: world.folder + "/state").filter { $0.first != "." }.isEmpty)
     }
 }

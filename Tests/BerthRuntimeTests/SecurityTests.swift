@@ -46,14 +46,18 @@ extension RuntimeTests.SecurityTests {
     }
 
     @Test(arguments: ["proc", "sys", "dev"])
-    func `CVE-2019-19921, 2023-27561, 2026-41579: no link is followed where the kernel's file systems go`(_ name: String) throws {
+    func `CVE-2019-19921, 2023-27561, 2026-41579: no link is followed where the kernel's file systems go`(
+        _ name: String
+    ) throws {
         let world = try World()
         let outside = try outside(world)
         symlink(outside, world.rootfs + "/" + name)
         let mounted = World.failure { _ = try world.run("true") }
         #expect(mounted == "open mount target '/\(name)': ELOOP (stage mount)")
         if name == "dev" {
-            let unmounted = World.failure { _ = try world.run("true") { $0.mounts?.removeAll { $0.destination.hasPrefix("/dev") } } }
+            let unmounted = World.failure {
+                _ = try world.run("true") { $0.mounts?.removeAll { $0.destination.hasPrefix("/dev") } }
+            }
             #expect(unmounted.hasSuffix("ELOOP (stage devices)"))
         }
         #expect(try Files.names(in: outside) == ["marker"])
@@ -76,7 +80,9 @@ extension RuntimeTests.SecurityTests {
         let outside = try outside(world)
         symlink(outside, world.rootfs + "/link")
         symlink("../../../../../../..\(outside)/new", world.rootfs + "/dangling")
-        let outcome = try world.run("cat /link/deep/marker /link/file /dangling/marker; ls -d \(outside)/deep \(outside)/new") { spec in
+        let outcome = try world.run(
+            "cat /link/deep/marker /link/file /dangling/marker; ls -d \(outside)/deep \(outside)/new"
+        ) { spec in
             for target in ["/link/deep", "/dangling"] {
                 spec.mounts?.append(OCIMount(destination: target, source: outside, options: ["bind"]))
             }
@@ -89,7 +95,9 @@ extension RuntimeTests.SecurityTests {
     @Test func `CVE-2021-43784: a value longer than a message can hold is an error`() throws {
         let world = try World()
         let long = "/" + String(repeating: "x", count: 70_000)
-        let path = World.failure { _ = try world.run("true") { $0.linux?.namespaces?.append(OCINamespace(.user, path: long)) } }
+        let path = World.failure {
+            _ = try world.run("true") { $0.linux?.namespaces?.append(OCINamespace(.user, path: long)) }
+        }
         #expect(path.contains("70001 bytes"))
         let name = World.failure { _ = try world.run("true") { $0.hostname = String(repeating: "h", count: 70_000) } }
         #expect(name.hasSuffix("EINVAL (stage hostname)"))
@@ -103,7 +111,8 @@ extension RuntimeTests.SecurityTests {
             let outcome = try world.exec("grep -E 'Cap(Inh|Amb|Eff)' /proc/self/status", in: container) {
                 $0.capabilities = .same(["CAP_SYS_PTRACE"])
             }
-            #expect(outcome.output == "CapInh:\t0000000000000000\nCapEff:\t0000000000080000\nCapAmb:\t0000000000000000\n")
+            #expect(
+                outcome.output == "CapInh:\t0000000000000000\nCapEff:\t0000000000080000\nCapAmb:\t0000000000000000\n")
         }
     }
 
@@ -127,7 +136,9 @@ extension RuntimeTests.SecurityTests {
         let world = try World()
         try Files.makeDirectories(world.rootfs + "/dev", mode: 0o755)
         symlink("/proc/sys/kernel/core_pattern", world.rootfs + "/dev/null")
-        let error = World.failure { _ = try world.run("true") { $0.mounts?.removeAll { $0.destination.hasPrefix("/dev") } } }
+        let error = World.failure {
+            _ = try world.run("true") { $0.mounts?.removeAll { $0.destination.hasPrefix("/dev") } }
+        }
         #expect(error == "make device '/dev/null': EEXIST (stage devices)")
         // With a /dev of its own the container's masks come from the host's null device all the same.
         let outcome = try world.run("stat -c %t:%T /proc/timer_list") { spec in

@@ -21,7 +21,8 @@ final class World: Sendable {
             package.appending("scripts/build-init").string, [path], environment: ["PATH=/usr/bin:/bin"],
             deadline: .seconds(60))
         let outcome = try? ChildProcess.run(command)
-        precondition(outcome?.status == 0, "build-init failed: \(String(decoding: outcome?.errors ?? [], as: UTF8.self))")
+        precondition(
+            outcome?.status == 0, "build-init failed: \(String(decoding: outcome?.errors ?? [], as: UTF8.self))")
         return FilePath(path)
     }()
 
@@ -32,7 +33,9 @@ final class World: Sendable {
         try Files.makeDirectories(folder + "/bundle/rootfs/bin", mode: 0o755)
         let busybox = try Files.read("/bin/busybox")
         try Files.replace(folder + "/bundle/rootfs/bin/busybox", with: busybox, mode: 0o755)
-        for name in ["sh", "cat", "ls", "id", "sleep", "true", "touch", "mkdir", "grep", "echo", "stat", "ps", "chmod", "cut"] {
+        for name in [
+            "sh", "cat", "ls", "id", "sleep", "true", "touch", "mkdir", "grep", "echo", "stat", "ps", "chmod", "cut",
+        ] {
             symlink("busybox", rootfs + "/bin/" + name)
         }
     }

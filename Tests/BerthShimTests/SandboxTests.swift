@@ -70,7 +70,8 @@ struct SandboxTests {
         let (shim, pid) = try pod(world, [.init(.ipc), .init(.uts)]) { $0.linux?.sysctl = ["kernel.msgmax": "12345"] }
         #expect(pid == UInt32(shim.shimPID) && world.cgroupExists(world.id))
         let shared: [OCINamespace] = [
-            .init(.ipc, path: "/proc/\(pid)/ns/ipc"), .init(.uts, path: "/proc/\(pid)/ns/uts"), .init(.mount), .init(.pid),
+            .init(.ipc, path: "/proc/\(pid)/ns/ipc"), .init(.uts, path: "/proc/\(pid)/ns/uts"), .init(.mount),
+            .init(.pid),
         ]
         let lines = try run(
             world, shim, "hostname; cat /proc/sys/kernel/msgmax; readlink /proc/self/ns/ipc", shared)

@@ -29,7 +29,8 @@ struct ShimTests {
             $0.stdout = "cri://" + log
             $0.stderr = "cri://" + log
         }
-        #expect(try world.text(log, lines: 2).map { String($0.dropFirst(31)) }.sorted() == ["stderr F two", "stdout F one"])
+        #expect(
+            try world.text(log, lines: 2).map { String($0.dropFirst(31)) }.sorted() == ["stderr F two", "stdout F one"])
         rename(log, log + ".1")
         var reopen = ReopenLogRequest()
         reopen.id = world.id
@@ -45,7 +46,8 @@ struct ShimTests {
         var request = ExecSyncRequest()
         request.id = world.id
         request.limit = 10
-        request.process = try OCIJSON.encode(OCIProcess(args: ["sh", "-c", "echo out; seq 1000 >&2; exit 5"], env: ["PATH=/bin"]))
+        request.process = try OCIJSON.encode(
+            OCIProcess(args: ["sh", "-c", "echo out; seq 1000 >&2; exit 5"], env: ["PATH=/bin"]))
         var output = ExecSyncOutput()
         let answer = try shim.call(BerthShimService.name, "ExecSync", request, ExecSyncResponse.self) { bytes in
             let part = try ExecSyncOutput(decoding: bytes)
@@ -53,9 +55,11 @@ struct ShimTests {
             output.stderr += part.stderr
         }
         #expect(answer.exitCode == 5 && answer.truncated)
-        #expect(String(decoding: output.stdout, as: UTF8.self) == "out\n" && output.stderr == Array("1\n2\n3\n4\n5\n".utf8))
+        #expect(
+            String(decoding: output.stdout, as: UTF8.self) == "out\n" && output.stderr == Array("1\n2\n3\n4\n5\n".utf8))
         request.timeoutNano = 300_000_000
-        request.process = try OCIJSON.encode(OCIProcess(args: ["sh", "-c", "sleep 777 & sleep 778"], env: ["PATH=/bin"]))
+        request.process = try OCIJSON.encode(
+            OCIProcess(args: ["sh", "-c", "sleep 777 & sleep 778"], env: ["PATH=/bin"]))
         #expect { try shim.call(BerthShimService.name, "ExecSync", request, ExecSyncResponse.self) } throws: {
             ($0 as? BerthError)?.code == .deadlineExceeded
         }
@@ -72,7 +76,8 @@ struct ShimTests {
         var request = ExecSyncRequest()
         request.id = world.id
         request.limit = 1000
-        request.process = try OCIJSON.encode(OCIProcess(args: ["sh", "-c", "setsid sleep 900 & echo x"], env: ["PATH=/bin"]))
+        request.process = try OCIJSON.encode(
+            OCIProcess(args: ["sh", "-c", "setsid sleep 900 & echo x"], env: ["PATH=/bin"]))
         let begin = ContinuousClock.now
         let answer = try shim.call(BerthShimService.name, "ExecSync", request, ExecSyncResponse.self)
         let took = begin.duration(to: .now)
@@ -111,9 +116,11 @@ struct ShimTests {
             do { try body() } catch { return (error as? BerthError)?.code }
             return nil
         }
-        #expect(code { _ = try shim.task("Create", world.creation(world.id), CreateTaskResponse.self) } == .alreadyExists)
+        #expect(
+            code { _ = try shim.task("Create", world.creation(world.id), CreateTaskResponse.self) } == .alreadyExists)
         #expect(code { _ = try shim.task("Start", StartRequest(world.id), StartResponse.self) } == .failedPrecondition)
-        #expect(code { _ = try shim.task("Delete", DeleteRequest(world.id), DeleteResponse.self) } == .failedPrecondition)
+        #expect(
+            code { _ = try shim.task("Delete", DeleteRequest(world.id), DeleteResponse.self) } == .failedPrecondition)
         #expect(code { _ = try shim.task("State", StateRequest("other"), StateResponse.self) } == .notFound)
         #expect(code { _ = try shim.task("Checkpoint", CheckpointTaskRequest(), WireEmpty.self) } == .unimplemented)
         #expect(code { _ = try shim.task("Nonsense", WireEmpty(), WireEmpty.self) } == .unimplemented)
@@ -139,7 +146,8 @@ struct ShimTests {
 
     @Test func `memory that runs out is told with the exit`() throws {
         let world = try ShimWorld()
-        let shim = try world.launch("sh -c 'x=$(yes)'; exit 9") { _ in } spec: { spec in
+        let shim = try world.launch("sh -c 'x=$(yes)'; exit 9") { _ in
+        } spec: { spec in
             var memory = OCIMemory()
             memory.limit = 16 << 20
             spec.linux?.resources?.memory = memory
@@ -158,7 +166,9 @@ struct ShimTests {
         let reader = try Files.open(out, O_RDWR | O_NONBLOCK), writer = try Files.open(input, O_RDWR | O_NONBLOCK)
         let shim = try world.launch("read x; tty; stty size; echo got $x") {
             ($0.terminal, $0.stdin, $0.stdout) = (true, input, out)
-        } spec: { $0.process?.terminal = true }
+        } spec: {
+            $0.process?.terminal = true
+        }
         var resize = ResizePtyRequest()
         (resize.id, resize.width, resize.height) = (world.id, 100, 33)
         _ = try shim.task("ResizePty", resize, WireEmpty.self)

@@ -56,7 +56,10 @@ final class ShimWorld: Sendable {
         let bin = bundle(id) + "/rootfs/bin"
         try Files.makeDirectories(bin, mode: 0o755)
         try Files.replace(bin + "/busybox", with: try Files.read("/bin/busybox"), mode: 0o755)
-        for name in ["sh", "cat", "sleep", "true", "echo", "setsid", "stty", "tty", "seq", "hostname", "readlink", "kill", "id", "yes"] {
+        for name in [
+            "sh", "cat", "sleep", "true", "echo", "setsid", "stty", "tty", "seq", "hostname", "readlink", "kill", "id",
+            "yes",
+        ] {
             symlink("busybox", bin + "/" + name)
         }
         var spec = OCISpec.example()
@@ -78,7 +81,8 @@ final class ShimWorld: Sendable {
         command.folder = bundle(id)
         let outcome = try ChildProcess.run(command)
         guard outcome.status == 0 else {
-            throw BerthError(.internal, "\(verb): \(outcome.status): \(String(decoding: outcome.errors, as: UTF8.self))")
+            throw BerthError(
+                .internal, "\(verb): \(outcome.status): \(String(decoding: outcome.errors, as: UTF8.self))")
         }
         return outcome.output
     }
@@ -166,7 +170,8 @@ final class ShimConnection {
     let shimPID: Int32
     var isAlive: Bool { (try? Files.text("/proc/\(shimPID)/stat"))?.contains(") Z ") == false }
 
-    private static func call(_ socket: Int32, _ decoder: inout FrameDecoder, _ stream: UInt32) throws -> ConnectResponse {
+    private static func call(_ socket: Int32, _ decoder: inout FrameDecoder, _ stream: UInt32) throws -> ConnectResponse
+    {
         let call = TTRPCRequest(service: TaskService.v3, method: "Connect", payload: [])
         try Files.write(Frame(stream: stream, kind: .request, data: call.encoded()).encoded() ?? [], to: socket)
         while true {
@@ -180,7 +185,8 @@ final class ShimConnection {
         }
     }
 
-    func task<Answer: WireMessage>(_ method: String, _ request: some WireMessage, _ type: Answer.Type) throws -> Answer {
+    func task<Answer: WireMessage>(_ method: String, _ request: some WireMessage, _ type: Answer.Type) throws -> Answer
+    {
         try call(TaskService.v2, method, request, type)
     }
 
@@ -208,7 +214,8 @@ final class ShimConnection {
     func send(_ service: String, _ method: String, _ request: some WireMessage) -> UInt32 {
         defer { stream += 2 }
         let call = TTRPCRequest(service: service, method: method, payload: request.encoded())
-        try? Files.write(Frame(stream: stream, kind: .request, data: call.encoded()).encoded() ?? [], to: socket.rawValue)
+        try? Files.write(
+            Frame(stream: stream, kind: .request, data: call.encoded()).encoded() ?? [], to: socket.rawValue)
         return stream
     }
 

@@ -6,7 +6,8 @@ import Testing
 @Suite struct StartTests {
     @Test func `containerd's command line is understood`() throws {
         let words = [
-            "-namespace", "default", "-address", "/run/c.sock", "-publish-binary", "/usr/bin/containerd", "-id=x", "-debug",
+            "-namespace", "default", "-address", "/run/c.sock", "-publish-binary", "/usr/bin/containerd", "-id=x",
+            "-debug",
             "start",
         ]
         let arguments = try ShimArguments(words)
@@ -54,7 +55,8 @@ import Testing
         #expect(try StreamTarget("file:///tmp/a%20b") == .file("/tmp/a b"))
         #expect(try StreamTarget("cri:///var/log/pods/x/0.log") == .criLog("/var/log/pods/x/0.log"))
         #expect(
-            try StreamTarget("binary:///bin/logger?-f=x%3Dy&flag") == .logger(path: "/bin/logger", arguments: ["-f", "x=y", "flag"]))
+            try StreamTarget("binary:///bin/logger?-f=x%3Dy&flag")
+                == .logger(path: "/bin/logger", arguments: ["-f", "x=y", "flag"]))
     }
 
     @Test(arguments: ["relative", "https://x/y", "cri://relative"])

@@ -52,7 +52,8 @@ final class EventSink {
             "--address", context.grpcAddress, "publish", "--topic", envelope.topic, "--namespace", envelope.namespace,
         ]
         let pid = try? Spawn.start(
-            context.publisher, arguments, environment: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+            context.publisher, arguments,
+            environment: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
             descriptors: [input.rawValue, null.rawValue, null.rawValue])
         guard let pid else { return }
         running += 1

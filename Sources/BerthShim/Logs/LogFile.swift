@@ -56,7 +56,9 @@ struct LogFile: ~Copyable {
     private mutating func write(_ bytes: [UInt8]) -> Int? {
         var done = 0
         while done < bytes.count {
-            let count = bytes.withUnsafeBytes { Glibc.write(file.rawValue, $0.baseAddress?.advanced(by: done), $0.count - done) }
+            let count = bytes.withUnsafeBytes {
+                Glibc.write(file.rawValue, $0.baseAddress?.advanced(by: done), $0.count - done)
+            }
             if count < 0, errno == EINTR { continue }
             guard count > 0 else {
                 reason = Errno(rawValue: errno)

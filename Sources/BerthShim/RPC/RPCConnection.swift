@@ -65,7 +65,8 @@ final class RPCConnection {
         }
         guard calls.count < RPCConnection.maxCalls else {
             return refuse(
-                frame.stream, BerthError(.resourceExhausted, "\(RPCConnection.maxCalls) calls of this client wait already"))
+                frame.stream,
+                BerthError(.resourceExhausted, "\(RPCConnection.maxCalls) calls of this client wait already"))
         }
         let call = RPCCall(request, stream: frame.stream, on: self)
         calls[call] = .some(nil)
@@ -91,7 +92,8 @@ final class RPCConnection {
         guard isOpen else { return }
         guard let bytes = frame.encoded() else {
             return refuse(
-                frame.stream, BerthError(.resourceExhausted, "an answer of \(frame.data.count) bytes, at most \(Frame.maxLength)"))
+                frame.stream,
+                BerthError(.resourceExhausted, "an answer of \(frame.data.count) bytes, at most \(Frame.maxLength)"))
         }
         let wasIdle = outgoing.isEmpty
         outgoing += bytes

@@ -49,7 +49,8 @@ final class Sandbox {
     func resolveNamespaces(of spec: inout OCISpec) {
         guard let list = spec.linux?.namespaces else { return }
         spec.linux?.namespaces = list.map { namespace in
-            guard let path = namespace.path, path.hasPrefix("/proc/\(pid)/ns/"), namespaces[namespace.type] != nil else {
+            guard let path = namespace.path, path.hasPrefix("/proc/\(pid)/ns/"), namespaces[namespace.type] != nil
+            else {
                 return namespace
             }
             return OCINamespace(namespace.type, path: "pod://\(namespace.type.rawValue)")

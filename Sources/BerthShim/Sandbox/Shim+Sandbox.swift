@@ -196,9 +196,9 @@ extension Shim {
         var message = PlatformMessage()
         message.os = "linux"
         #if arch(arm64)
-        message.architecture = "arm64"
+            message.architecture = "arm64"
         #else
-        message.architecture = "amd64"
+            message.architecture = "amd64"
         #endif
         var answer = PlatformResponse()
         answer.platform = message

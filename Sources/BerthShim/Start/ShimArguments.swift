@@ -27,7 +27,9 @@ struct ShimArguments: Hashable {
         while let word = rest.popFirst() {
             guard word.hasPrefix("-"), word != "-" else {
                 asked = try ShimArguments.action(word)
-                guard rest.isEmpty else { throw BerthError(.invalidArgument, "unexpected '\(rest.first ?? "")' after '\(word)'") }
+                guard rest.isEmpty else {
+                    throw BerthError(.invalidArgument, "unexpected '\(rest.first ?? "")' after '\(word)'")
+                }
                 break
             }
             let (name, given) = ShimArguments.split(word)
@@ -39,7 +41,8 @@ struct ShimArguments: Hashable {
             }
         }
         guard let asked else {
-            throw BerthError(.invalidArgument, "no action: this program is started by containerd or berthd (start, delete)")
+            throw BerthError(
+                .invalidArgument, "no action: this program is started by containerd or berthd (start, delete)")
         }
         action = asked
         guard asked == .start || asked == .delete else { return }

@@ -38,7 +38,9 @@ package enum ShimProgram {
 
     static func say(_ text: String) { say(Array(text.utf8)) }
     static func say(_ bytes: [UInt8]) { _ = try? Files.write(bytes, to: 1) }
-    static func complain(_ text: String) { _ = try? Files.write(Array("containerd-shim-berth-v1: \(text)\n".utf8), to: 2) }
+    static func complain(_ text: String) {
+        _ = try? Files.write(Array("containerd-shim-berth-v1: \(text)\n".utf8), to: 2)
+    }
 
     /// A variable of the environment; empty if it is not there.
     static func variable(_ name: String) -> String { getenv(name).map { String(cString: $0) } ?? "" }
@@ -61,7 +63,8 @@ package enum ShimProgram {
         let folder = own[..<(own.lastIndex(of: "/") ?? own.startIndex)]
         let places = ["\(folder)/berth-init", "\(folder)/../libexec/berth/berth-init"]
         guard let found = places.first(where: { access($0, R_OK) == 0 }) else {
-            throw BerthError(.notFound, "berth-init is neither '\(places[0])' nor '\(places[1])'; BERTH_INIT names another place")
+            throw BerthError(
+                .notFound, "berth-init is neither '\(places[0])' nor '\(places[1])'; BERTH_INIT names another place")
         }
         return found
     }

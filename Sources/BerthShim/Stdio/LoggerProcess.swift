@@ -31,7 +31,8 @@ final class LoggerProcess {
         _ path: String, _ arguments: [String], _ context: LoggerContext
     ) throws(BerthError) -> (process: LoggerProcess, stdout: OwnedBox, stderr: OwnedBox) {
         try attempting("start the logger '\(path)'") { () throws(Errno) in
-            let output = BoxedPipe(try PipeEnds()), errors = BoxedPipe(try PipeEnds()), ready = BoxedPipe(try PipeEnds())
+            let output = BoxedPipe(try PipeEnds()), errors = BoxedPipe(try PipeEnds()),
+                ready = BoxedPipe(try PipeEnds())
             let null = try Files.open("/dev/null", O_RDWR)
             var environment = ["CONTAINER_ID=\(context.container)", "CONTAINER_NAMESPACE=\(context.namespace)"]
             if let search = getenv("PATH") { environment.append("PATH=\(String(cString: search))") }

@@ -7,9 +7,9 @@ internal import SystemPackage
 
 /// The standard streams of one process, from their opening until the process is deleted.
 ///
-/// Output FIFOs go to the process as they are. The shim keeps a reading end of each, so that a process whose client died
-/// is not killed by SIGPIPE. Input comes through the relay: it ends when the last client closes the FIFO, but not before
-/// the first has come, and a FIFO by itself cannot tell the two.
+/// Output FIFOs go to the process as they are. The shim keeps a reading end of each, so that a process whose client
+/// died is not killed by SIGPIPE. Input comes through the relay: it ends when the last client closes the FIFO, but not
+/// before the first has come, and a FIFO by itself cannot tell the two.
 final class ProcessStreams {
     let request: StdioRequest
     /// How the runtime is to set the process up.
@@ -30,7 +30,8 @@ final class ProcessStreams {
     ///
     /// - Throws: what could not be opened; nothing stays open then.
     init(_ request: StdioRequest, owner: StreamOwner, size: OCIConsoleSize?, logger: LoggerContext, relay: LogRelay)
-        throws(BerthError) {
+        throws(BerthError)
+    {
         self.request = request
         self.relay = relay
         stdio = .terminal(size)
@@ -126,7 +127,9 @@ final class ProcessStreams {
         return (try give(started.stdout), try give(started.stderr))
     }
 
-    private func openTerminal(_ stdin: StreamTarget, _ stdout: StreamTarget, _ context: LoggerContext) throws(BerthError) {
+    private func openTerminal(_ stdin: StreamTarget, _ stdout: StreamTarget, _ context: LoggerContext)
+        throws(BerthError)
+    {
         if case .fifo(let path) = stdin {
             // For both, so that the end of one client is not the end of the input.
             inputHold = try open(path, O_RDWR | O_NONBLOCK)

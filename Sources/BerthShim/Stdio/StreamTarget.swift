@@ -37,7 +37,9 @@ enum StreamTarget: Hashable, Sendable {
     }
 
     private static func absolute(_ path: Substring, _ text: String) throws(BerthError) -> String {
-        guard path.first == "/" else { throw BerthError(.invalidArgument, "stream '\(text)': the path is not absolute") }
+        guard path.first == "/" else {
+            throw BerthError(.invalidArgument, "stream '\(text)': the path is not absolute")
+        }
         return String(path)
     }
 

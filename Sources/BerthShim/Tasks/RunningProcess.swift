@@ -36,7 +36,8 @@ final class RunningProcess {
     func wait(_ call: RPCCall) {
         waiters.removeAll { !$0.isWanted }
         guard waiters.count < RunningProcess.maxWaiters else {
-            return call.fail(BerthError(.resourceExhausted, "\(RunningProcess.maxWaiters) calls wait for \(machine.name)"))
+            return call.fail(
+                BerthError(.resourceExhausted, "\(RunningProcess.maxWaiters) calls wait for \(machine.name)"))
         }
         waiters.append(call)
     }

@@ -56,7 +56,8 @@ final class RunningTask {
             throw BerthError(.alreadyExists, "exec '\(exec.execID)' of task '\(id)' exists already")
         }
         guard execs.count < RunningTask.maxExecs else {
-            throw BerthError(.resourceExhausted, "task '\(id)' has \(RunningTask.maxExecs) execs; delete those that ended")
+            throw BerthError(
+                .resourceExhausted, "task '\(id)' has \(RunningTask.maxExecs) execs; delete those that ended")
         }
         execs[exec.execID] = exec
     }

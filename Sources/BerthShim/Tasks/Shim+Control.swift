@@ -137,7 +137,8 @@ extension Shim {
     func resize(_ request: ResizePtyRequest) throws(BerthError) -> WireEmpty {
         let process = try process(request.id, request.execID)
         guard let streams = process.streams else {
-            throw BerthError(.failedPrecondition, "resize the terminal of \(process.machine.name): it is \(process.machine.state)")
+            throw BerthError(
+                .failedPrecondition, "resize the terminal of \(process.machine.name): it is \(process.machine.state)")
         }
         try streams.resize(width: request.width, height: request.height)
         return WireEmpty()

@@ -84,7 +84,8 @@ extension Shim {
         task.container = launched.container
         for warning in launched.warnings { log.write(.warning, "task '\(task.id)': \(warning)") }
         adopt(process, launched)
-        task.oomWatch = OOMWatch(launched.container, loop: loop) { [unowned self, unowned task] in ranOutOfMemory(task) }
+        task.oomWatch = OOMWatch(launched.container, loop: loop) { [unowned self, unowned task] in ranOutOfMemory(task)
+        }
         apply(.created(pid: launched.pid), to: process, rootfs: request.rootfs)
         var answer = CreateTaskResponse()
         answer.pid = UInt32(launched.pid)

@@ -36,7 +36,11 @@ extension Shim {
             process.settled()
         }
         guard let id = process.streams?.relayID else { return tell() }
-        ask(within: Shim.flushPatience) { .flush(id, token: $0) } then: { _ in tell() }
+        ask(within: Shim.flushPatience) {
+            .flush(id, token: $0)
+        } then: { _ in
+            tell()
+        }
     }
 
     /// A container ends with its first process, also where a pid namespace does not see to it.

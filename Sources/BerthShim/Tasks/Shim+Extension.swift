@@ -49,7 +49,9 @@ extension Shim {
         guard process.machine.isAlive, let id = process.streams?.relayID else {
             throw BerthError(.failedPrecondition, "reopen the log of \(process.machine.name): it writes none")
         }
-        ask(within: Shim.reopenPatience) { .reopen(id, token: $0) } then: { error in
+        ask(within: Shim.reopenPatience) {
+            .reopen(id, token: $0)
+        } then: { error in
             if let error { call.fail(error) } else { call.answer(WireEmpty()) }
         }
     }

@@ -17,7 +17,9 @@ extension Shim {
         let task = process.task, container = try task.made(), pid = process.machine.pid
         process.isStarting = true
         try task.inTurn { [unowned self] done in
-            offload.run { () throws(BerthError) -> [String] in try container.start() } then: { [unowned self] result in
+            offload.run { () throws(BerthError) -> [String] in
+                try container.start()
+            } then: { [unowned self] result in
                 process.isStarting = false
                 switch result {
                 case .success(let warnings):

@@ -2,8 +2,8 @@ internal import BerthBase
 internal import BerthSystem
 internal import SystemPackage
 
-/// One ExecSync while it runs: reads both outputs, keeps what is within the limit, knows when it is over. Belongs to the
-/// control loop.
+/// One ExecSync while it runs: reads both outputs, keeps what is within the limit, knows when it is over. Belongs to
+/// the control loop.
 final class SyncExec {
     /// How long output is read after the process's exit while others hold its streams.
     static let drainPatience = Duration.seconds(2)

@@ -12,7 +12,8 @@ struct berth_ready {
 
 /// `operation`: 1 add, 2 remove, 3 change.
 int berth_epoll_control(int epoll, int operation, int fd, uint32_t events);
-/// Waits as berth_epoll_wait does, and reports by descriptor: fills at most `room` entries, at most 64; waits `milliseconds`, for ever if negative.
+/// Waits as berth_epoll_wait does, and reports by descriptor: fills at most `room` entries, at most 64;
+/// waits `milliseconds`, for ever if negative.
 int berth_epoll_ready(int epoll, struct berth_ready *out, int room, int milliseconds);
 
 /// Adds one.
