@@ -10,8 +10,9 @@ extension ShimTaskManager {
         guard let entry = entries[ref] else { return }
         do {
             let shim = try await shims.shim(entry.shim)
-            try await ask(shim, about: ref, within: Self.statePatience)
+            // First: the exits of one that hangs now are still to be learnt when it goes on.
             follow(shim)
+            try await ask(shim, about: ref, within: Self.statePatience)
         } catch let error as BerthError where error.code == .notFound {
             // Its creation, or its deletion, was cut short: nobody was told that it is there.
             await undo(entry, ref)
@@ -124,7 +125,8 @@ extension ShimTaskManager {
                     try bundle.killRemains()
                 }
             } catch {
-                logger.error("a task of a lost shim may go on", metadata: ["task": "\(ref.container)", "error": "\(error)"])
+                logger.error(
+                    "a task of a lost shim may go on", metadata: ["task": "\(ref.container)", "error": "\(error)"])
             }
             record(ExitStatus(code: 137, exitedAt: loss.lostAt, lossReason: loss.reason), of: ref)
         }

@@ -25,7 +25,8 @@ package struct ShimBinary: Sendable, Hashable {
         }
         let parts = runtime.split(separator: ".", omittingEmptySubsequences: false)
         guard parts.count >= 3, parts.allSatisfy({ !$0.isEmpty }), !runtime.contains("/") else {
-            throw BerthError(.invalidArgument, "runtime '\(runtime)' is neither a path nor like 'io.containerd.runc.v2'")
+            throw BerthError(
+                .invalidArgument, "runtime '\(runtime)' is neither a path nor like 'io.containerd.runc.v2'")
         }
         let program = "containerd-shim-\(parts[parts.count - 2])-\(parts[parts.count - 1])"
         let folders = [programFolder] + searchPath.split(separator: ":").map(String.init)
@@ -35,6 +36,12 @@ package struct ShimBinary: Sendable, Hashable {
         }
         throw BerthError(
             .notFound, "runtime '\(runtime)': '\(program)' is in none of \(folders.joined(separator: ", "))")
+    }
+
+    /// Finds a runtime's program for this daemon.
+    package static func find(_ runtime: String) throws -> ShimBinary {
+        let searchPath = getenv("PATH").map { String(cString: $0) } ?? "/usr/local/bin:/usr/bin:/bin"
+        return try ShimBinary(runtime: runtime, programFolder: programFolder, searchPath: searchPath)
     }
 
     /// The folder of the running program.

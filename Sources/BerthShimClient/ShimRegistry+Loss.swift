@@ -36,9 +36,7 @@ extension ShimRegistry {
     func lose(_ bundle: ShimBundle, _ intent: BundleIntent, _ reason: String) async {
         let key = ShimKey(bundle.namespace, bundle.id)
         logger.error("a shim is lost", metadata: ["shim": "\(key)", "reason": "\(reason)"])
-        let binary = try? ShimBinary(
-            runtime: intent.runtime, programFolder: ShimBinary.programFolder,
-            searchPath: getenv("PATH").map { String(cString: $0) } ?? "")
+        let binary = try? ShimBinary.find(intent.runtime)
         let exits = (try? await Blocking.run { bundle.recordedExits() }) ?? []
         await sweep(binary, bundle)
         dropLog(key)
@@ -67,10 +65,11 @@ extension ShimRegistry {
         if intent.runtime != ShimBinary.ownRuntime, let log = try? ShimLog(in: bundle, on: loop) {
             await hold(log, ShimKey(bundle.namespace, bundle.id))
         }
-        if let record = bundle.read(ShimBootstrap.file) {
-            return try await Shim.adopt(bundle, try ShimBootstrap(record: record), on: loop)
+        if let record = bundle.read(ShimBootstrap.file), let bootstrap = try? ShimBootstrap(record: record) {
+            return try await Shim.adopt(bundle, bootstrap, on: loop)
         }
-        // The crash came between the start and its record: ours listens at a known place, others wrote `address`.
+        // The crash came between the start and its record, or the record is damaged: ours listens at a known place,
+        // others wrote `address`.
         let key = ShimKey(bundle.namespace, bundle.id)
         let written = bundle.read("address").map { String(decoding: $0, as: UTF8.self) } ?? ""
         let own = "unix://\(ShimSocket.path(of: key, in: sockets))"

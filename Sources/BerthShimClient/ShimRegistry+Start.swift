@@ -24,9 +24,7 @@ extension ShimRegistry {
     }
 
     private nonisolated func launchInBundle(_ request: ShimRequest) async throws -> Shim {
-        let searchPath = getenv("PATH").map { String(cString: $0) } ?? "/usr/local/bin:/usr/bin:/bin"
-        let binary = try ShimBinary(
-            runtime: request.intent.runtime, programFolder: ShimBinary.programFolder, searchPath: searchPath)
+        let binary = try ShimBinary.find(request.intent.runtime)
         let bundle = try await makeBundle(request)
         do {
             let log = binary.runtime == ShimBinary.ownRuntime ? nil : try ShimLog(in: bundle, on: loop)
