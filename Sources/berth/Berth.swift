@@ -51,7 +51,8 @@ struct Failure: Error {
 
     /// `berth: what: why`, and for some what to do.
     var text: String {
-        var text = "berth: \(error)"
+        // As every table shows them: whole IDs make a line that nobody reads.
+        var text = "berth: \(error)".replacing(/\b[0-9a-f]{64}\b/) { $0.output.prefix(12) }
         switch error.code {
         case .permissionDenied where error.message.contains("connect"):
             text += "\nthe socket belongs to root; try again as root"

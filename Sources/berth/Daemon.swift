@@ -25,16 +25,32 @@ struct Daemon: Sendable {
     func call<Request: Message & Sendable, Response: Message & Sendable>(
         _ method: String, _ request: Request, as response: Response.Type = Response.self
     ) async throws -> Response {
-        let bytes = try await client.unary("/berth.v1.Berth/\(method)", try request.serializedBytes())
-        return try Response(serializedBytes: bytes)
+        do {
+            let bytes = try await client.unary("/berth.v1.Berth/\(method)", try request.serializedBytes())
+            return try Response(serializedBytes: bytes)
+        } catch let error as BerthError where error.code == .unavailable {
+            throw Self.lost(error)
+        }
     }
 
     /// One request, many answers.
     func stream<Request: Message & Sendable, Response: Message & Sendable>(
         _ method: String, _ request: Request, _ each: (Response) throws -> Void
     ) async throws {
-        let answers = try await client.serverStreaming("/berth.v1.Berth/\(method)", try request.serializedBytes())
-        for try await bytes in answers { try each(try Response(serializedBytes: bytes)) }
+        do {
+            let path = "/berth.v1.Berth/\(method)"
+            let answers = try await client.serverStreaming(path, try request.serializedBytes())
+            for try await bytes in answers { try each(try Response(serializedBytes: bytes)) }
+        } catch let error as BerthError where error.code == .unavailable {
+            throw Self.lost(error)
+        }
+    }
+
+    /// The daemon's own words for something that is unavailable stay; a lost connection is explained.
+    private static func lost(_ error: BerthError) -> BerthError {
+        guard error.message.contains("peer closed") || error.message.contains("/berth.v1.Berth/") else { return error }
+        return BerthError(
+            .unavailable, "the daemon went away in the middle of the call: see its log, then try again", cause: error)
     }
 }
 

@@ -40,6 +40,11 @@ import Testing
     @Test func `a failure says what, why and what to do`() {
         let plain = Failure(BerthError(.notFound, "image 'x' not found", cause: BerthError(.unavailable, "no route")))
         #expect(plain.text == "berth: image 'x' not found: no route")
+        let id = String(repeating: "0123456789abcdef", count: 4)
+        #expect(Failure(BerthError(.internal, "start '\(id)'")).text == "berth: start '0123456789ab'")
+        #expect(Run.status(of: BerthError(.failedPrecondition, "execute 'x': ENOENT (stage exec)")) == 127)
+        #expect(Run.status(of: BerthError(.failedPrecondition, "execute 'x': EACCES (stage exec)")) == 126)
+        #expect(Run.status(of: BerthError(.notFound, "image 'x' not found")) == 125)
         let late = Failure(BerthError(.deadlineExceeded, "pull 'x': no progress"))
         #expect(late.text == "berth: pull 'x': no progress\n'berth ops' shows what is still under way")
     }

@@ -188,6 +188,26 @@ private func code(_ body: () async throws -> Void) async -> BerthError.Code? {
         #expect(await service.engine.pods.isEmpty)
     }
 
+    @Test func `a name that is taken is refused, and who has it goes on`() async throws {
+        let service = Service()
+        let first = try await service.run()
+        var found: BerthError?
+        do { _ = try await service.run() } catch let error as BerthError { found = error }
+        #expect(found?.code == .alreadyExists)
+        #expect(found?.message.contains("the name 'web' is taken") == true)
+        #expect(await service.engine.pods.keys.map(\.rawValue) == [first.podID])
+        #expect(await service.engine.calls.isEmpty)
+    }
+
+    @Test func `notFound of run is about the image alone`() async throws {
+        let service = Service()
+        await service.engine.failNextStart(BerthError(.notFound, "execute 'x': ENOENT (stage exec)"))
+        var found: BerthError?
+        do { _ = try await service.run() } catch let error as BerthError { found = error }
+        #expect(found?.code == .failedPrecondition)
+        #expect(found?.message == "execute 'x': ENOENT (stage exec)")
+    }
+
     @Test func `a container that does not start leaves no pod`() async throws {
         let service = Service()
         await service.engine.failNextStart(BerthError(.invalidArgument, "exec 'nothing': ENOENT"))

@@ -17,8 +17,28 @@ extension BerthService {
         try Identifier.validate(name, as: "name")
         let container = try containerSpec(request, name: name, image: image)
         let caller = caller(call)
+        do {
+            // One at a time with this name, from the look whether it is taken to the pod that takes it.
+            return try await runs.names.run(name) {
+                if let taken = try await pods.pods(in: namespace).first(where: { $0.spec.name == name }) {
+                    throw BerthError(
+                        .alreadyExists,
+                        "run '\(request.image)': the name '\(name)' is taken by pod '\(taken.id)'; remove it or choose another")
+                }
+                return try await start(container, in: podSpec(request, name: name), pods, caller)
+            }
+        } catch let error as BerthError where error.code == .notFound {
+            // Of this call, notFound means the image: a client pulls it and calls again.
+            throw BerthError(.failedPrecondition, error.message, cause: error.cause)
+        }
+    }
+
+    private func start(
+        _ container: ContainerSpec, in pod: PodSpec, _ pods: any PodEngine, _ caller: String
+    ) async throws -> Berth_V1_RunResponse {
+        let (name, namespace) = (pod.name, Self.defaultNamespace)
         return try await withUndo { undo in
-            let pod = try await pods.runPod(podSpec(request, name: name), in: namespace, caller: caller)
+            let pod = try await pods.runPod(pod, in: namespace, caller: caller)
             undo.add("pod '\(name)'") { try await pods.removePod(pod, in: namespace) }
             let id = try await pods.createContainer(container, pod: pod, in: namespace, caller: caller)
             try await pods.startContainer(id, in: namespace)
@@ -32,6 +52,8 @@ extension BerthService {
 
     private func podSpec(_ request: Berth_V1_RunRequest, name: String) -> PodSpec {
         var spec = PodSpec(name: name)
+        // Its own: the pod of an earlier container of this name is another one.
+        spec.uid = "berth-\(String(UInt64.random(in: .min ... .max), radix: 36))"
         spec.hostname = request.hostname
         spec.labels = request.labels
         spec.annotations[HandRunPods.mark] = request.remove ? HandRunPods.removed : HandRunPods.kept

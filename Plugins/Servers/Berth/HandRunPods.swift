@@ -17,6 +17,8 @@ actor HandRunPods {
     /// How long those that were asked for in time may take to be read.
     static let maxGrace = Duration.seconds(30)
 
+    /// Who makes a pod of a name.
+    let names = KeyedLanes<String>()
     private let pods: any PodEngine
     private let logger: Logger
     /// Calls that read the status or log of a container.

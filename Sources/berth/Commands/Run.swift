@@ -48,9 +48,15 @@ struct Run: AsyncParsableCommand {
             let status = try await Foreground(id: started.id, daemon: daemon, removes: rm).follow()
             if status != 0 { throw ExitCode(status) }
         } catch let error as BerthError {
-            // As docker does, so that a script can tell it from the command's own status.
-            throw Failure(error, status: 125)
+            throw Failure(error, status: Self.status(of: error))
         }
+    }
+
+    /// As docker does, so that a script can tell it from the command's own status: 127 for a command that is not
+    /// there, 126 for one that cannot be run, 125 for everything else.
+    static func status(of error: BerthError) -> Int32 {
+        guard error.message.hasSuffix("(stage exec)") else { return 125 }
+        return error.message.hasSuffix("ENOENT (stage exec)") ? 127 : 126
     }
 
     /// Runs the image, pulling it first if it is not here.
