@@ -100,7 +100,7 @@ let targets: [Target] = [
     tests("BerthArchive", ["BerthArchive", "unpack-probe", "BerthSystem", "BerthBase", "BerthTestSupport", system]),
     tests("BerthKernel", ["BerthKernel", "BerthTOML", "BerthBase", "BerthTestSupport", log, system]),
     tests("BerthRuntime", ["BerthRuntime", "BerthOCI", "BerthSystem", "BerthBase", "BerthTestSupport", system]),
-    tests("Content", ["ContentPlugins", "BerthConformance", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
+    tests("Content", ["BerthSystem", "ContentPlugins", "BerthConformance", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
     tests("Snapshotters", ["SnapshottersPlugins", "BerthArchive", "BerthSystem", "BerthConformance", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
     tests("Metadata", ["MetadataPlugins", "BerthStore", "BerthConformance", "BerthServices", "BerthKernel", "BerthBase", "BerthTestSupport", log, system]),
     .executableTarget(

@@ -40,16 +40,18 @@ struct LayerUnpack: Sendable {
         }
     }
 
+    /// Held first and looked for then, so that the collector cannot take it in between.
     private func exists() async throws -> Bool {
+        if let lease = target.lease {
+            let resource = LeaseResource.snapshot(snapshotter: target.snapshotter, key: name)
+            let namespace = target.namespace
+            try await services.metadata.write { try $0.addResource(resource, to: lease, in: namespace) }
+        }
         do {
             _ = try await services.snapshots.stat(name, on: target)
         } catch let error as BerthError where error.code == .notFound {
             return false
         }
-        guard let lease = target.lease else { return true }
-        let resource = LeaseResource.snapshot(snapshotter: target.snapshotter, key: name)
-        let namespace = target.namespace
-        try await services.metadata.write { try $0.addResource(resource, to: lease, in: namespace) }
         return true
     }
 
