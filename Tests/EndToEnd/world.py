@@ -298,7 +298,7 @@ class Census:
     @staticmethod
     def rows(daemon):
         found = {}
-        for path in daemon.root.rglob("*.sqlite"):
+        for path in daemon.root.rglob("berth.db"):
             with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
                 names = [row[0] for row in database.execute("select name from sqlite_master where type='table'")]
                 for name in names:

@@ -35,7 +35,8 @@ extension BerthService {
         message.createdAt = Google_Protobuf_Timestamp(info.createdAt)
         if let time = info.startedAt { message.startedAt = Google_Protobuf_Timestamp(time) }
         if let time = info.finishedAt { message.finishedAt = Google_Protobuf_Timestamp(time) }
-        message.ip = address
+        // A pod that has ended has given its address back.
+        message.ip = info.state == .exited ? "" : address
         message.pid = info.pid
         message.labels = info.spec.labels
         return message
