@@ -54,7 +54,7 @@ def test_options_of_run_reach_the_container(berth, world, daemon):
     volume.mkdir(exist_ok=True)
     (volume / "file").write_text("from the host\n")
     (volume / "file").chmod(0o666)
-    script = "cat /data/file; pwd; id -u; hostname; echo $A; touch /x; : >> /data/file; true"
+    script = "cat /data/file; pwd; id -u; hostname; echo $A; touch /x; (: >> /data/file); true"
     result = berth(
         "run", "--rm", "-v", f"{volume}:/data:ro", "-e", "A=b", "--memory", "64m", "--cpus", "0.5", "-w", "/tmp",
         "-u", "1000:1000", "--read-only", "--hostname", "myhost", world.busybox, "sh", "-c", script,
