@@ -270,6 +270,21 @@ private func containerConfig(
         }
     }
 
+    @Test func `the output of a command fits one message with both streams`() {
+        func sizes(_ stdout: Int, _ stderr: Int) -> [Int] {
+            let zeros = { [UInt8](repeating: 0, count: $0) }
+            let cut = RuntimeRPC.bounded(ExecResult(stdout: zeros(stdout), stderr: zeros(stderr), exitCode: 0))
+            return [cut.stdout.count, cut.stderr.count]
+        }
+        let (most, big) = (RuntimeRPC.maxExecOutput, 16 << 20)
+        #expect(sizes(3, 4) == [3, 4])
+        #expect(sizes(big, 0) == [most, 0])
+        #expect(sizes(0, big) == [0, most])
+        #expect(sizes(big, big) == [most / 2, most / 2])
+        #expect(sizes(big, 10) == [most - 10, 10])
+        #expect(sizes(10, big) == [10, most - 10])
+    }
+
     @Test func `what a container may not ask for is refused by its field`() async throws {
         let world = try World()
         try await world.with { engine in

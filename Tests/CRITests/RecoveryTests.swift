@@ -1,5 +1,6 @@
 import BerthBase
 import BerthServices
+import BerthSystem
 import Testing
 
 @testable import CRIPlugins
@@ -166,6 +167,25 @@ private let k8s: NamespaceID = "k8s.io"
             let left = try await engine.containers(in: k8s)
             #expect(left.isEmpty)
             #expect(world.snapshots.keys.withLock { $0.isEmpty })
+        }
+    }
+
+    @Test func `a create that was cut short leaves no snapshot, no files and no lease`() async throws {
+        let world = try World()
+        let engine = try await world.engine()
+        try await engine.services.metadata.write { writer in
+            try writer.createLease(LeaseRecord(id: "l", labels: [EngineRows.leaseLabel: "gone"]), in: k8s)
+            try writer.addResource(.snapshot(snapshotter: "overlay", key: "gone"), to: "l", in: k8s)
+        }
+        world.snapshots.keys.withLock { $0 = ["gone"] }
+        _ = try await engine.files.makeStdin(of: "gone")
+        await world.close()
+        try await world.with { engine in
+            await engine.dropUnfinishedCreates(try await engine.rows.unfinishedCreates())
+            #expect(world.snapshots.keys.withLock { $0.isEmpty })
+            let left = try await engine.rows.unfinishedCreates()
+            #expect(left.isEmpty)
+            #expect((try? Files.status(engine.files.stdin(of: "gone"))) == nil)
         }
     }
 

@@ -119,15 +119,14 @@ extension LocalPodEngine {
         let id = ContainerID(Self.newID())
         let lease = LeaseID("container-\(id.rawValue.prefix(60))")
         let namespace = pod.namespace
-        undo.add("the lease") {
-            try await self.services.metadata.write { writer in
-                try EngineRows.orMissing { try writer.deleteLease(lease, in: namespace) }
-            }
-        }
+        undo.add("the lease") { try await self.rows.deleteLease(lease, in: namespace) }
         let until = Timestamp(nanoseconds: Timestamp.now().nanoseconds + Self.leaseSeconds * 1_000_000_000)
         try await services.metadata.write { writer in
             try writer.createLease(
-                LeaseRecord(id: lease, labels: ["containerd.io/gc.expire": until.rfc3339]), in: namespace)
+                LeaseRecord(
+                    id: lease,
+                    labels: ["containerd.io/gc.expire": until.rfc3339, EngineRows.leaseLabel: id.rawValue]),
+                in: namespace)
             try writer.addResource(.content(image.target.digest), to: lease, in: namespace)
         }
         FaultPoint.hit("cri.CreateContainer.leased")

@@ -3,6 +3,15 @@ internal import BerthOCI
 internal import BerthServices
 internal import Logging
 
+/// A lease whose create did not come to its end.
+struct UnfinishedCreate: Sendable {
+    var namespace: NamespaceID
+    var lease: LeaseID
+    var container: ContainerID
+    /// Those in which it may have a snapshot.
+    var snapshotters: [String]
+}
+
 /// Reads and writes the engine's rows: origins lie with containerd's records, statuses in a table of their own.
 struct EngineRows: Sendable {
     let metadata: any MetadataStore
@@ -105,6 +114,34 @@ struct EngineRows: Sendable {
     /// A missing one is what a delete wants.
     static func orMissing(_ body: () throws -> Void) throws {
         do { try body() } catch let error as BerthError where error.code == .notFound {}
+    }
+
+    // MARK: creates that a crash cut short
+
+    /// The label of a create's lease; its value is the container's ID.
+    static let leaseLabel = "berth.io/container"
+
+    /// What creates hold that will never be finished: asked before the first create of this daemon.
+    func unfinishedCreates() async throws -> [UnfinishedCreate] {
+        try await metadata.read { reader in
+            var all: [UnfinishedCreate] = []
+            for (namespace, _) in try reader.namespaces() {
+                for lease in try reader.leases(in: namespace, filters: []) {
+                    guard let id = lease.labels[Self.leaseLabel] else { continue }
+                    var snapshotters: [String] = []
+                    for case .snapshot(let snapshotter, let key) in try reader.resources(of: lease.id, in: namespace)
+                    where key.rawValue == id { snapshotters.append(snapshotter) }
+                    all.append(
+                        UnfinishedCreate(
+                            namespace: namespace, lease: lease.id, container: ContainerID(id), snapshotters: snapshotters))
+                }
+            }
+            return all
+        }
+    }
+
+    func deleteLease(_ id: LeaseID, in namespace: NamespaceID) async throws {
+        try await metadata.write { writer in try Self.orMissing { try writer.deleteLease(id, in: namespace) } }
     }
 
     // MARK: all of them

@@ -7,7 +7,7 @@ extension LocalPodEngine {
     func followExits(_ exits: AsyncStream<(TaskRef, ExitStatus)>) async {
         for await (ref, exit) in exits {
             guard let row = table.container(ref.container), row.namespace == ref.namespace else { continue }
-            if let error = await problem({ try await recordExit(row.id, exit) }) {
+            if let error = await problem({ try await recordExit(row.id, exit, note: exit.lossReason) }) {
                 logger.error("an exit was not recorded", metadata: ["container": "\(row.id)", "error": "\(error)"])
             }
         }

@@ -55,7 +55,9 @@ extension Plugin {
             services: services, config: context.config, facts: facts, root: context.root, state: context.state,
             logger: context.logger)
         let exits = await tasks.exits()
+        let unfinished = try await engine.rows.unfinishedCreates()
         try await engine.recover()
+        context.run("unfinished creates") { await engine.dropUnfinishedCreates(unfinished) }
         context.run("exits") { await engine.followExits(exits) }
         for (name, controller) in sandboxes.all {
             let losses = await controller.losses()

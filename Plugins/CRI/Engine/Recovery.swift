@@ -21,6 +21,36 @@ extension LocalPodEngine {
         }
     }
 
+    /// Undoes creates that a crash cut short: the snapshot, the files, the lease.
+    func dropUnfinishedCreates(_ creates: [UnfinishedCreate]) async {
+        for create in creates {
+            let error = await problem {
+                // A lease outlives its create only if no row was committed with its deletion.
+                if table.container(create.container) == nil {
+                    for snapshotter in create.snapshotters {
+                        try await removeSnapshot(
+                            SnapshotKey(create.container.rawValue), of: snapshotter, in: create.namespace)
+                    }
+                    try await files.removeContainer(create.container)
+                }
+                try await rows.deleteLease(create.lease, in: create.namespace)
+            }
+            if let error {
+                logger.error(
+                    "a create that was cut short is not undone",
+                    metadata: ["container": "\(create.container)", "error": "\(error)"])
+            }
+        }
+    }
+
+    /// Removes a container's snapshot; a missing one is success.
+    func removeSnapshot(_ key: SnapshotKey, of snapshotter: String, in namespace: NamespaceID) async throws {
+        let target = SnapshotTarget(snapshotter, in: namespace)
+        do { try await services.snapshots.remove(key, on: target) } catch let error as BerthError
+            where error.code == .notFound
+        {}
+    }
+
     func recovered() async { await recovery.all() }
 
     private func recover(_ row: PodRow) async {

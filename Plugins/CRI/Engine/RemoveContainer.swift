@@ -25,10 +25,7 @@ extension LocalPodEngine {
         FaultPoint.hit("cri.RemoveContainer.removing")
         _ = try await services.tasks.delete(row.ref, force: true)
         FaultPoint.hit("cri.RemoveContainer.task")
-        do {
-            let target = SnapshotTarget(row.origin.snapshotter, in: row.namespace)
-            try await services.snapshots.remove(row.origin.snapshotKey, on: target)
-        } catch let error as BerthError where error.code == .notFound {}
+        try await removeSnapshot(row.origin.snapshotKey, of: row.origin.snapshotter, in: row.namespace)
         FaultPoint.hit("cri.RemoveContainer.snapshot")
         try await files.removeContainer(id)
         FaultPoint.hit("cri.RemoveContainer.files")

@@ -50,12 +50,23 @@ extension RuntimeRPC {
                     try Self.container(request.containerID), in: Self.namespace, ExecRequest(request.cmd),
                     timeout: .seconds(request.timeout))
                 var response = Runtime_V1_ExecSyncResponse()
-                response.stdout = Data(result.stdout)
-                response.stderr = Data(result.stderr)
+                let (stdout, stderr) = Self.bounded(result)
+                response.stdout = Data(stdout)
+                response.stderr = Data(stderr)
                 response.exitCode = result.exitCode
                 return response
             },
         ]
+    }
+
+    /// The most bytes of both streams together: clients of CRI take messages of 16 MiB, tags and lengths included.
+    static let maxExecOutput = (16 << 20) - 64
+
+    /// Both streams within one message; each has at least half of the room.
+    static func bounded(_ result: ExecResult) -> (stdout: ArraySlice<UInt8>, stderr: ArraySlice<UInt8>) {
+        let half = maxExecOutput / 2
+        let stdout = result.stdout.prefix(maxExecOutput - min(result.stderr.count, half))
+        return (stdout, result.stderr.prefix(maxExecOutput - stdout.count))
     }
 
     private func create(
