@@ -77,7 +77,9 @@ class CRI:
         created = self.runtime.CreateContainer(
             self.pb.CreateContainerRequest(pod_sandbox_id=pod, config=container, sandbox_config=sandbox), timeout=60)
         self.runtime.StartContainer(self.pb.StartContainerRequest(container_id=created.container_id), timeout=60)
-        return pod, created.container_id, time.perf_counter() - began
+        spent = time.perf_counter() - began
+        wait_for_line(pathlib.Path(sandbox.log_directory) / "main.log")
+        return pod, created.container_id, spent
 
     def end_pod(self, pod, container):
         """StopContainer, StopPodSandbox and the removals; the seconds it took."""
@@ -135,6 +137,15 @@ class CRI:
             if time.perf_counter() - began > timeout:
                 raise RuntimeError(f"{self.daemon.name} recovered {ready} pods, {running} containers of {count}")
             time.sleep(0.002)
+
+
+def wait_for_line(log, timeout=20):
+    """Waits until the container has said that it is ready."""
+    end = time.perf_counter() + timeout
+    while not log.exists() or b"ready" not in log.read_bytes():
+        if time.perf_counter() > end:
+            raise RuntimeError(f"no line in {log} after {timeout} s")
+        time.sleep(0.001)
 
 
 def accepts(path):

@@ -1,6 +1,7 @@
 """What processes cost: CPU, resident and private memory, as the kernel counts them."""
 import os
 import pathlib
+import time
 
 TICK = os.sysconf("SC_CLK_TCK")
 
@@ -17,15 +18,9 @@ def stat_fields(pid):
 
 
 def own_cpu(pid):
-    """Seconds of CPU of a process itself, to the nanosecond where the kernel tells it."""
-    total = 0
-    try:
-        for task in os.listdir(f"/proc/{pid}/task"):
-            fields = read(f"/proc/{pid}/task/{task}/schedstat").split()
-            total += int(fields[0]) if fields else 0
-    except OSError:
-        return 0.0
-    return total / 1e9
+    """Seconds of CPU of a process and all its threads, ended ones included, to the nanosecond."""
+    # The CPU clock of another process. Source: clock_getcpuclockid(3), the kernel's MAKE_PROCESS_CPUCLOCK.
+    return time.clock_gettime_ns((~pid << 3) | 2) / 1e9
 
 
 def cpu(pid):
