@@ -6,9 +6,9 @@ internal import Glibc
 ///
 /// SAFETY: the pointers belong to this object and go with it; callers keep it on one thread at a time (the writer's
 /// thread, or a reader taken out of the pool).
-package final class Connection: @unchecked Sendable {
+@safe package final class Connection: @unchecked Sendable {
     private let handle: OpaquePointer
-    private var statements: [String: OpaquePointer] = [:]
+    private var statements: [String: OpaquePointer] = unsafe [:]
     private let path: String
     private var isClosed = false
 
@@ -101,7 +101,7 @@ package final class Connection: @unchecked Sendable {
         case .text(let text): unsafe sqlite3_bind_text(statement, index, text, Int32(text.utf8.count), transient)
         case .blob(let bytes):
             unsafe bytes.withUnsafeBytes { buffer in
-                if buffer.isEmpty {
+                if unsafe buffer.isEmpty {
                     _ = unsafe sqlite3_bind_zeroblob(statement, index, 0)
                 } else {
                     _ = unsafe sqlite3_bind_blob(statement, index, buffer.baseAddress, Int32(buffer.count), transient)

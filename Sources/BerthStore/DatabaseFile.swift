@@ -23,7 +23,8 @@ struct DatabaseFile {
 
     private func connect(_ path: String) throws -> Connection {
         // Made by us first, so that it and its log are never readable by others.
-        let descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        // SAFETY: the path outlives each of these calls, and strerror's text is copied at once.
+        let descriptor = unsafe Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         if descriptor >= 0 { close(descriptor) }
         let connection = try Connection(path: path, writable: true)
         try connection.script(
@@ -58,9 +59,9 @@ struct DatabaseFile {
 
     private func replace(after error: BerthError) throws -> (Connection, damage: String?) {
         let aside = "\(path).corrupt-\(Timestamp.now().seconds)"
-        for suffix in ["", "-wal", "-shm"] where rename(path + suffix, aside + suffix) != 0 && errno != ENOENT {
-            throw BerthError(
-                .dataLoss, "move the corrupt database '\(path)' aside: \(String(cString: strerror(errno)))", cause: error)
+        for suffix in ["", "-wal", "-shm"] where unsafe rename(path + suffix, aside + suffix) != 0 && errno != ENOENT {
+            let words = unsafe String(cString: strerror(errno))
+            throw BerthError(.dataLoss, "move the corrupt database '\(path)' aside: \(words)", cause: error)
         }
         logger.critical("corrupt database moved aside", metadata: ["moved_to": "\(aside)", "error": "\(error)"])
         let connection = try connect(path)
