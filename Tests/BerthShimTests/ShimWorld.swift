@@ -14,7 +14,7 @@ final class ShimWorld: Sendable {
     private static let counter = Atomic<Int>(0)
     private let bundles = Mutex<[String]>([])
 
-    private static let initPath: String = {
+    static let initPath: String = {
         let path = "/tmp/shim-test-init.\(getpid())"
         let package = FilePath(#filePath).removingLastComponent().removingLastComponent().removingLastComponent()
         let command = ChildProcess.Command(
