@@ -80,8 +80,8 @@ private let k8s: NamespaceID = "k8s.io"
         try await world.with { engine in
             let pod = try await engine.runPod(.test(), in: k8s, caller: "")
             let id = try await engine.createContainer(.test(), pod: pod, in: k8s, caller: "")
-            world.script.fail("task.start", BerthError(.invalidArgument, "exec 'nothing': no such file"))
-            #expect(await code { try await engine.startContainer(id, in: k8s) } == .invalidArgument)
+            world.script.fail("task.start", BerthError(.notFound, "exec 'nothing': no such file"))
+            #expect(await code { try await engine.startContainer(id, in: k8s) } == .failedPrecondition)
             let info = try await engine.container(id, in: k8s)
             #expect(info.state == .exited)
             #expect(info.reason == "StartError")

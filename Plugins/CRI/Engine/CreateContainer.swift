@@ -150,7 +150,6 @@ extension LocalPodEngine {
             user: try await user(spec, draft), facts: facts)
         plan.sandboxPID = pod.status.pid
         plan.netns = pod.status.netns
-        plan.userns = pod.status.userns
         plan.files = files.paths(of: pod.id)
         plan.mounts = try await HostPaths.mounts(spec.mounts)
         plan.rootfsPropagation =

@@ -27,7 +27,6 @@ struct PodRow: Sendable, Hashable {
         var phase: Phase
         var reason = ""
         var netns = ""
-        var userns = ""
         var addresses: [String] = []
         /// JSON of the network plugins.
         var networkResult = ""

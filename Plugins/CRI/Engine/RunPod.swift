@@ -83,7 +83,14 @@ extension LocalPodEngine {
         FaultPoint.hit("cri.RunPodSandbox.namespaces")
         stage.enter("network and shim", waitingFor: "CNI plugins, the shim")
         undo.add("the pod's files") { try await self.files.remove(row.id) }
-        undo.add("the shim") { try await self.controller(row).remove(row.id, in: row.namespace) }
+        undo.add("the shim") {
+            let controller = try self.controller(row)
+            // A removal ends the shim whatever a stop had to say.
+            let stopped = await self.problem {
+                try await controller.stop(row.id, in: row.namespace, timeout: Self.killPatience)
+            }
+            do { try await controller.remove(row.id, in: row.namespace) } catch { throw stopped ?? error }
+        }
         // Both are waited for, or an undo could overtake the one that is still at work.
         async let network = outcome { try await self.attach(row, netns: made.netns) }
         async let sandbox = outcome { try await self.startSandbox(row, spec: made.spec ?? spec, netns: made.netns) }
@@ -98,7 +105,6 @@ extension LocalPodEngine {
         let ready = try await commit(row.id) { row in
             row.status.phase = .ready
             row.status.netns = made.netns
-            row.status.userns = made.userns
             row.status.pid = status.pid
             row.status.addresses = address?.addresses ?? []
             row.status.networkResult = String(decoding: address?.raw ?? [], as: UTF8.self)
@@ -115,7 +121,6 @@ extension LocalPodEngine {
 
     private struct MadeNamespaces: Sendable {
         var netns = ""
-        var userns = ""
         /// The sandbox's spec with the paths in it; nil when there are none.
         var spec: [UInt8]?
     }
@@ -124,25 +129,16 @@ extension LocalPodEngine {
         _ row: PodRow, _ undo: UndoStack, _ stage: any OperationStage
     ) async throws -> MadeNamespaces {
         var made = MadeNamespaces()
-        let options = row.spec.namespaces
-        if options.network == .node, options.uids.isEmpty { return made }
+        if row.spec.namespaces.network == .node { return made }
         guard let network = services.network else {
             throw BerthError(
                 .failedPrecondition, "no pod network is running; only pods with the host's network can be run")
         }
         undo.add("the pod's network") { try await network.detach(pod: row.id, patience: Self.detachPatience) }
         stage.enter("namespaces", waitingFor: "")
-        var userns: FilePath?
-        if !options.uids.isEmpty {
-            userns = try await network.makeUserNamespace(pod: row.id, uids: options.uids, gids: options.gids)
-            FaultPoint.hit("cri.RunPodSandbox.userns")
-            made.userns = userns?.string ?? ""
-        }
-        if options.network == .pod {
-            made.netns = try await network.makeNamespace(pod: row.id, userns: userns).string
-        }
+        made.netns = try await network.makeNamespace(pod: row.id, userns: nil).string
         made.spec = try SandboxSpecBuilder.build(
-            row.spec, id: row.id, namespace: row.namespace, netns: made.netns, userns: made.userns
+            row.spec, id: row.id, namespace: row.namespace, netns: made.netns, userns: ""
         ).json()
         return made
     }

@@ -49,8 +49,14 @@ extension LocalPodEngine {
             try await catchExit(started, info)
         } catch {
             await startFailed(row, error)
-            throw error
+            throw Self.told(error)
         }
+    }
+
+    /// What was not found is the command or a path, not the container, which is what `notFound` would tell a client.
+    private static func told(_ error: any Error) -> BerthError {
+        let known = BerthError.wrapping(error)
+        return known.code == .notFound ? BerthError(.failedPrecondition, known.message, cause: known.cause) : known
     }
 
     private func taskRequest(_ row: ContainerRow) async throws -> TaskRequest {
