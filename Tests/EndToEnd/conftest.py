@@ -64,6 +64,8 @@ def daemon(world, binaries):
     """One daemon for all tests of a file; each leaves it as it found it."""
     made = daemon_of(world, binaries)
     made.start()
+    with cri.CRI(made) as client:
+        client.warm_up(world.busybox)
     yield made
     made.destroy()
 

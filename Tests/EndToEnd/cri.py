@@ -29,13 +29,16 @@ _stubs = importlib.import_module("cri_runtime_v1_pb2_grpc")
 
 POD, CONTAINER, NODE = 0, 1, 2
 
+#: As the kubelet has them: it takes messages of at most 16 MiB.
+OPTIONS = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", 16 << 20)]
+
 
 class CRI:
     """One connection. Calls have a deadline, so that a hang is a failure and not a test run without an end."""
 
     def __init__(self, daemon, timeout=60):
         self.daemon, self.timeout = daemon, timeout
-        self.channel = grpc.insecure_channel(f"unix://{daemon.socket}", options=[("grpc.use_local_subchannel_pool", 1)])
+        self.channel = grpc.insecure_channel(f"unix://{daemon.socket}", options=OPTIONS)
         self.runtime = _stubs.RuntimeServiceStub(self.channel)
         self.image = _stubs.ImageServiceStub(self.channel)
 
@@ -47,6 +50,15 @@ class CRI:
 
     def __exit__(self, *_):
         self.close()
+
+    def warm_up(self, image):
+        """Pulls and lives once: folders that the first pod makes are no leak. Returns the census after it."""
+        self.pull(image)
+        config = self.pod_config("first")
+        pod = self.run_pod(config)
+        self.create(pod, self.container_config("first", image, ["true"]), config)
+        self.remove_pod(pod)
+        return self.daemon.census()
 
     # Images
 

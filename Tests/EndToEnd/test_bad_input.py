@@ -68,8 +68,7 @@ def test_a_start_on_a_full_disk_fails_clearly_and_works_once_there_is_room(make_
     with tmpfs(world.folder / "full-disk", 64) as disk:
         daemon = make_daemon(root=disk / "root").start()
         with cri.CRI(daemon) as client:
-            client.pull(world.busybox)
-            before = daemon.census()
+            before = client.warm_up(world.busybox)
             filler = disk / "filler"
             with open(filler, "wb", buffering=0) as file, contextlib.suppress(OSError):
                 while True:
@@ -105,6 +104,7 @@ def test_a_hung_CNI_plugin_holds_up_nobody_else(make_daemon, world):
     daemon.start()
     with cri.CRI(daemon) as client, concurrent.futures.ThreadPoolExecutor(4) as pool:
         client.pull(world.busybox)
+        client.remove_pod(client.run_pod(client.pod_config("first", True)))
         before = daemon.census()
         hung = [pool.submit(cri.failure, client.run_pod, client.pod_config(f"hung{n}")) for n in range(3)]
         time.sleep(0.2)
@@ -123,8 +123,7 @@ def test_a_hung_CNI_plugin_holds_up_nobody_else(make_daemon, world):
 def test_a_hung_mount_holds_up_nobody_else(make_daemon, world):
     daemon = make_daemon().start()
     with cri.CRI(daemon) as client, concurrent.futures.ThreadPoolExecutor(4) as pool:
-        client.pull(world.busybox)
-        before = daemon.census()
+        before = client.warm_up(world.busybox)
         config = client.pod_config("mounts", True)
         pod = client.run_pod(config)
         with hung_mount(world.folder / "hung") as folder:
@@ -150,7 +149,7 @@ def test_a_hung_mount_holds_up_nobody_else(make_daemon, world):
 
 
 def database(daemon):
-    return next(iter(daemon.root.rglob("*.sqlite")))
+    return daemon.databases()[0]
 
 
 def test_one_corrupt_record_is_no_reason_not_to_start(make_daemon, world):
@@ -161,11 +160,7 @@ def test_one_corrupt_record_is_no_reason_not_to_start(make_daemon, world):
         bad = client.run_pod(client.pod_config("bad", True))
     daemon.kill()
     with contextlib.closing(sqlite3.connect(database(daemon))) as rows:
-        hit = 0
-        for (table,) in rows.execute("select name from sqlite_master where type='table'").fetchall():
-            columns = [c[1] for c in rows.execute(f'pragma table_info("{table}")')]
-            if "record" in columns and "id" in columns:
-                hit += rows.execute(f'update "{table}" set record = x\'00ff\' where id = ?', (bad,)).rowcount
+        hit = rows.execute("update record set data = x'00ff' where key = ?", (bad,)).rowcount
         rows.commit()
         assert hit == 1
     daemon.start()

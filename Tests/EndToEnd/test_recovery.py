@@ -21,8 +21,7 @@ def numbers(path):
 def test_pods_logs_and_exits_survive_a_kill(make_daemon, world):
     daemon = make_daemon().start()
     with cri.CRI(daemon) as client:
-        client.pull(world.busybox)
-        before = daemon.census()
+        before = client.warm_up(world.busybox)
         pods, containers = [], []
         for number in range(5):
             config = client.pod_config(f"p{number}", host_network=number % 2 == 0)
@@ -67,8 +66,7 @@ def test_pods_logs_and_exits_survive_a_kill(make_daemon, world):
 def test_a_list_during_recovery_is_never_short(make_daemon, world):
     daemon = make_daemon().start()
     with cri.CRI(daemon) as client:
-        client.pull(world.busybox)
-        before = daemon.census()
+        before = client.warm_up(world.busybox)
         configs = [client.pod_config(f"many{n}", True) for n in range(30)]
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
             pods = set(pool.map(client.run_pod, configs))
@@ -89,8 +87,7 @@ def test_a_list_during_recovery_is_never_short(make_daemon, world):
 def test_an_ordered_stop_leaves_the_pods_running(make_daemon, world):
     daemon = make_daemon().start()
     with cri.CRI(daemon) as client:
-        client.pull(world.busybox)
-        before = daemon.census()
+        before = client.warm_up(world.busybox)
         config = client.pod_config("stays")
         pod = client.run_pod(config)
         container = client.create(pod, client.container_config("log", world.busybox, ["sh", "-c", COUNTER]), config)
@@ -110,17 +107,16 @@ def test_an_ordered_stop_leaves_the_pods_running(make_daemon, world):
 def test_a_pod_whose_shim_died_is_not_ready_and_can_be_removed(make_daemon, world):
     daemon = make_daemon().start()
     with cri.CRI(daemon) as client:
-        client.pull(world.busybox)
-        before = daemon.census()
+        before = client.warm_up(world.busybox)
         config = client.pod_config("orphan")
         pod = client.run_pod(config)
         container = client.create(pod, client.container_config("main", world.busybox, ["sleep", "1000"]), config)
         client.start(container)
-        shims = [line for line in daemon.census().counts["processes"] if "containerd-shim" in line and pod in line]
-        assert len(shims) == 1, shims
+        pids = list(daemon.state.glob(f"**/{pod}/shim.pid"))
+        assert len(pids) == 1
 
 
-        os.kill(int(shims[0].split()[0]), signal.SIGKILL)
+        os.kill(int(pids[0].read_text()), signal.SIGKILL)
         until("NotReady", lambda: client.pod_status(pod).state == api.SANDBOX_NOTREADY)
         until("the exit", lambda: client.status(container).state == api.CONTAINER_EXITED)
         client.stop_pod(pod)
@@ -134,8 +130,7 @@ def test_a_pod_whose_shim_died_is_not_ready_and_can_be_removed(make_daemon, worl
 def test_a_client_that_gives_up_and_retries_converges_on_one_pod(make_daemon, world, milliseconds):
     daemon = make_daemon().start()
     with cri.CRI(daemon) as client:
-        client.pull(world.busybox)
-        before = daemon.census()
+        before = client.warm_up(world.busybox)
         config = client.pod_config("patience")
         for _ in range(3):
             try:
@@ -160,8 +155,7 @@ def test_a_client_that_gives_up_and_retries_converges_on_one_pod(make_daemon, wo
 def test_many_callers_of_one_call_get_one_pod(make_daemon, world):
     daemon = make_daemon().start()
     with cri.CRI(daemon) as client:
-        client.pull(world.busybox)
-        before = daemon.census()
+        before = client.warm_up(world.busybox)
         config = client.pod_config("one")
         with concurrent.futures.ThreadPoolExecutor(16) as pool:
             pods = set(pool.map(lambda _: client.run_pod(config), range(16)))

@@ -198,6 +198,9 @@ class Berthd:
     def berth(self, *arguments, check=True, **options):
         return run(self.binaries / "berth", "--address", self.socket, *arguments, check=check, **options)
 
+    def databases(self):
+        return [path for path in self.root.rglob("*") if path.is_file() and path.suffix in (".db", ".sqlite")]
+
     # What there is of this daemon on the machine.
 
     def census(self):
@@ -298,7 +301,7 @@ class Census:
     @staticmethod
     def rows(daemon):
         found = {}
-        for path in daemon.root.rglob("berth.db"):
+        for path in daemon.databases():
             with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
                 names = [row[0] for row in database.execute("select name from sqlite_master where type='table'")]
                 for name in names:
