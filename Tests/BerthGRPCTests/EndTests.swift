@@ -88,23 +88,39 @@ import Testing
         #expect(count == 1000)
     }
 
-    @Test(.timeLimit(.minutes(1))) func `a slow handler stops the sender, within the limit`() async throws {
+    @Test(.timeLimit(.minutes(1))) func `a handler that does not read stops the sender, within the limit`() async throws
+    {
         let world = try World()
         let client = try await world.client()
-        let call = client.streaming("/test.v1.Test/Sink")
+        let call = client.streaming("/test.v1.Test/Deaf")
         let sent = Shared(0)
         let sender = Task {
-            for _ in 0..<400 {
+            for _ in 0..<1000 {
                 try await call.send([UInt8](repeating: 0, count: 10_000))
                 sent.withLock { $0 += 1 }
             }
-            call.endSending()
         }
-        try await Task.sleep(for: .milliseconds(30))
-        // 2.5 MB would have been sent long ago: unread and window here, unsent there.
-        #expect(sent.withLock { $0 } < 250)
-        #expect(try await call.next() == bytes("4000000"))
-        try await sender.value
+        try await world.eventually("the sender waits") {
+            let before = sent.withLock { $0 }
+            try await Task.sleep(for: .milliseconds(100))
+            return before > 0 && sent.withLock { $0 } == before
+        }
+        // Unread and window here, unsent there: 256 KiB each.
+        #expect(sent.withLock { $0 } < 120)
+        // The connection's window is not held by it.
+        #expect(
+            try await client.unary("/test.v1.Test/Echo", [UInt8](repeating: 1, count: 2_000_000)).count == 2_000_000)
+        call.cancel()
+        #expect(await failure { try await sender.value }?.code == .cancelled)
+    }
+
+    @Test(.timeLimit(.minutes(1))) func `a slow handler gets everything`() async throws {
+        let world = try World()
+        let client = try await world.client()
+        let call = client.streaming("/test.v1.Test/Sink")
+        for _ in 0..<200 { try await call.send([UInt8](repeating: 0, count: 10_000)) }
+        call.endSending()
+        #expect(try await call.next() == bytes("2000000"))
     }
 
     @Test(.timeLimit(.minutes(1))) func `draining lets calls end and takes no new ones`() async throws {

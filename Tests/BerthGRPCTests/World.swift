@@ -135,6 +135,7 @@ struct TestService: GRPCService {
                     }
                     try await writer.send(Array("\(total)".utf8))
                 }),
+            GRPCMethod("Deaf", .streaming { _, _, _ in try await Task.sleep(for: .seconds(60)) }),
             GRPCMethod(
                 "Source",
                 .streaming { [probe] reader, writer, _ in
