@@ -41,7 +41,9 @@ public struct Blocking: Sendable {
         }
 
         private func spawn(_ job: @escaping @Sendable () -> Void) {
-            DispatchQueue.global().async { self.work(job) }
+            // A serial queue of its own has a thread at once (up to 255 of them). The global queue has one thread a
+            // core and looks once a second whether they are blocked: two calls that hang would hold up all others.
+            DispatchQueue(label: name).async { self.work(job) }
         }
 
         private func work(_ first: @escaping @Sendable () -> Void) {
