@@ -104,9 +104,8 @@ final class ClientStream: @unchecked Sendable {
             return end(error.during("call '\(path)'"))
         }
         guard let timeout else { return }
-        timer = connection.loop.schedule(at: .now + timeout) { [weak self] in
-            self?.giveUp(
-                BerthError(.deadlineExceeded, "call '\(self?.path ?? "")': no answer within \(timeout)"))
+        timer = connection.loop.schedule(at: .now + timeout) { [self] in
+            giveUp(BerthError(.deadlineExceeded, "call '\(path)': no answer within \(timeout)"))
         }
     }
 

@@ -14,6 +14,8 @@ final class ServerConnection: HTTP2Connection, HTTP2Events, @unchecked Sendable 
     private var resets = RateWindow()
     private var controlFrames = RateWindow()
     private var pings = PingPolicy()
+    /// Holds the connection until it is closed. Weak references would cost: an object that has had one counts all
+    /// its references the slow way.
     private var keepalive: TimerID?
     private var isDraining = false
     private var drainPing = false
@@ -31,7 +33,7 @@ final class ServerConnection: HTTP2Connection, HTTP2Events, @unchecked Sendable 
     /// Begins to serve: on the loop's thread.
     func begin() {
         open()
-        keepalive = loop.schedule(at: .now + limits.handshake) { [weak self] in self?.handshakeIsOver() }
+        keepalive = loop.schedule(at: .now + limits.handshake) { [self] in handshakeIsOver() }
         if server.isDraining { drain() }
     }
 
@@ -44,8 +46,7 @@ final class ServerConnection: HTTP2Connection, HTTP2Events, @unchecked Sendable 
     // MARK: keepalive
 
     private func planKeepalive() {
-        keepalive = loop.schedule(at: lastReceived + limits.keepaliveTime) { [weak self] in self?.checkPeer()
-        }
+        keepalive = loop.schedule(at: lastReceived + limits.keepaliveTime) { [self] in checkPeer() }
     }
 
     private func checkPeer() {
@@ -54,8 +55,8 @@ final class ServerConnection: HTTP2Connection, HTTP2Events, @unchecked Sendable 
         let asked = ContinuousClock.now
         session.ping()
         planFlush()
-        keepalive = loop.schedule(at: .now + limits.keepaliveTimeout) { [weak self] in
-            guard let self, isOpen else { return }
+        keepalive = loop.schedule(at: .now + limits.keepaliveTimeout) { [self] in
+            guard isOpen else { return }
             // Any byte shows that the peer lives.
             if lastReceived > asked { return planKeepalive() }
             close(BerthError(.unavailable, "the peer did not answer a ping"))
@@ -63,7 +64,7 @@ final class ServerConnection: HTTP2Connection, HTTP2Events, @unchecked Sendable 
     }
 
     func pingAnswered() {
-        guard isDraining, drainPing else { return }
+        guard isOpen, drainPing else { return }
         drainPing = false
         session.refuseNewStreams()
         planFlush()
@@ -85,7 +86,7 @@ final class ServerConnection: HTTP2Connection, HTTP2Events, @unchecked Sendable 
             session.ping()
             planFlush()
         }
-        loop.schedule(at: .now + limits.closing) { [weak self] in self?.pingAnswered() }
+        loop.schedule(at: .now + limits.closing) { [self] in pingAnswered() }
     }
 
     override func didClose(_ reason: BerthError) {
