@@ -4,6 +4,7 @@ internal import BerthShimAPI
 extension Shim {
     /// Serves a call: the one place that knows which services there are.
     func route(_ call: RPCCall) {
+        needsTrim = true
         do throws(BerthError) {
             switch call.service {
             case TaskService.v2, TaskService.v3: try serveTask(call)

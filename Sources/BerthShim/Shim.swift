@@ -32,6 +32,8 @@ final class Shim {
     static let relayPatience = Duration.seconds(2)
     /// How long a shim stays that never got anything to do and has no client.
     static let idlePatience = Duration.seconds(60)
+    /// How long after some work the heap is trimmed.
+    static let trimPause = Duration.milliseconds(100)
     /// How long events may take to be delivered after Shutdown.
     static let farewellPatience = Duration.seconds(3)
 
@@ -52,6 +54,9 @@ final class Shim {
     private var lastToken: UInt64 = 0
     private var relayEnds: [RelayID: () -> Void] = [:]
     private var isLeaving = false
+    /// Whether calls were served since the heap was trimmed.
+    var needsTrim = true
+    private var trimTimer: EventLoop.TimerID?
 
     init(_ context: ShimContext, listener: consuming OwnedFD) throws {
         self.context = context
@@ -77,14 +82,19 @@ final class Shim {
 
     /// Serves until Shutdown.
     func run() throws {
-        var served = 0
-        loop.beforeWait = {
-            served += 1
-            // What decoding a specification took is given back before the shim sleeps on it.
-            if served % 8 == 0 { DaemonProcess.trimHeap() }
-        }
+        loop.beforeWait = { [unowned self] in trimWhenQuiet() }
         try loop.run()
         unlink(context.socketPath)
+    }
+
+    /// After a burst of work, what it took is given back: most of a shim's life is sleep.
+    private func trimWhenQuiet() {
+        guard needsTrim, trimTimer == nil else { return }
+        needsTrim = false
+        trimTimer = loop.after(Shim.trimPause) { [unowned self] in
+            trimTimer = nil
+            DaemonProcess.trimHeap()
+        }
     }
 
     /// The runtime's place for a task: everything it keeps is in the bundle, and goes with it.

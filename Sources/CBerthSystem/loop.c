@@ -109,7 +109,9 @@ pid_t berth_fork_detached(void) {
     if (null >= 0) {
         dup2(null, 0);
         dup2(null, 1);
-        close(null);
+        dup2(null, 2);
+        if (null > 2)
+            close(null);
     }
     return 0;
 }

@@ -120,18 +120,31 @@ struct SandboxTests {
         #expect(!world.cgroupExists(world.id) && access(shim.path, F_OK) != 0)
     }
 
-    @Test func `a sandbox is not shut down while it runs, nor made twice`() throws {
+    @Test func `a sandbox is not made twice, nor shut down before its tasks are deleted; then it stops by itself`()
+        throws
+    {
         let world = try ShimWorld()
-        let (shim, _) = try pod(world, [.init(.uts)])
+        let (shim, pid) = try pod(world, [.init(.uts), .init(.pid)])
         var shutdown = ShutdownSandboxRequest(), create = CreateSandboxRequest()
         (shutdown.sandboxID, create.sandboxID, create.bundlePath) = (world.id, world.id, world.bundle(world.id))
-        #expect { try shim.call(service, "ShutdownSandbox", shutdown, ShutdownSandboxResponse.self) } throws: {
-            ($0 as? BerthError)?.code == .failedPrecondition
-        }
-        #expect { try shim.call(service, "CreateSandbox", create, CreateSandboxResponse.self) } throws: {
+        #expect {
+            try shim.call(service, "CreateSandbox", create, CreateSandboxResponse.self)
+        } throws: {
             ($0 as? BerthError)?.code == .alreadyExists
         }
-        try end(world, shim)
+        let task = world.id + "-t"
+        try world.make(task) { $0.hostname = nil }
+        _ = try shim.task("Create", world.creation(task), CreateTaskResponse.self)
+        #expect {
+            try shim.call(service, "ShutdownSandbox", shutdown, ShutdownSandboxResponse.self)
+        } throws: {
+            ($0 as? BerthError)?.code == .failedPrecondition
+        }
+        _ = try shim.task("Delete", DeleteRequest(task), DeleteResponse.self)
+        _ = try shim.call(service, "ShutdownSandbox", shutdown, ShutdownSandboxResponse.self)
+        for _ in 0..<200 where shim.isAlive { usleep(10_000) }
+        #expect(!shim.isAlive && access(shim.path, F_OK) != 0 && !world.cgroupExists(world.id))
+        #expect(kill(Int32(pid), 0) != 0)
     }
 
     @Test func `containers that name one pod share a shim`() throws {

@@ -34,6 +34,17 @@ final class Sandbox {
         self.netnsPath = netnsPath
     }
 
+    private var waitingForPhase: [() -> Void] = []
+
+    /// Calls `body` when the start or stop under way is over.
+    func whenSettled(_ body: @escaping () -> Void) { waitingForPhase.append(body) }
+
+    func settled() {
+        let bodies = waitingForPhase
+        waitingForPhase = []
+        for body in bodies { body() }
+    }
+
     /// A process that stands for the sandbox: the reaper, or this shim.
     var pid: Int32 { reaper > 0 ? reaper : getpid() }
 

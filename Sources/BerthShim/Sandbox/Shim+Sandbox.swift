@@ -40,9 +40,11 @@ extension Shim {
             switch result {
             case .success(let made): sandboxStarted(sandbox, made, call)
             case .failure(let error):
+                sandbox.phase = .stopped(.now())
                 self.sandbox = nil
                 call.fail(error.during("start sandbox '\(id)'"))
             }
+            sandbox.settled()
         }
     }
 
@@ -91,19 +93,42 @@ extension Shim {
     /// Kills what runs in the pod and lets go of its namespaces and cgroup. A sandbox that is stopped is success.
     func stopSandbox(_ request: StopSandboxRequest, _ call: RPCCall) throws(BerthError) {
         guard let sandbox, sandbox.id == request.sandboxID else { return call.answer(StopSandboxResponse()) }
+        stop(sandbox) { error in
+            if let error { call.fail(error) } else { call.answer(StopSandboxResponse()) }
+        }
+    }
+
+    /// Stops; a start or stop under way is waited for.
+    private func stop(_ sandbox: Sandbox, then tell: @escaping (BerthError?) -> Void) {
         var over: Timestamp?
-        if case .stopped(let time) = sandbox.phase {
-            guard sandbox.pod != nil else { return call.answer(StopSandboxResponse()) }
+        switch sandbox.phase {
+        case .starting, .stopping:
+            return sandbox.whenSettled { [self] in stop(sandbox, then: tell) }
+        case .stopped(let time):
+            guard sandbox.pod != nil else { return tell(nil) }
             over = time
+        case .created, .ready: break
         }
         let before = sandbox.phase
-        guard sandbox.phase != .starting, sandbox.phase != .stopping else {
-            throw BerthError(.failedPrecondition, "stop sandbox '\(sandbox.id)': a start or stop is under way")
-        }
         sandbox.phase = .stopping
+        offload.run(stopping(sandbox)) { [self] result in
+            switch result {
+            case .success:
+                stopped(sandbox, at: over)
+                tell(nil)
+            case .failure(let error):
+                sandbox.phase = before
+                tell(error.during("stop sandbox '\(sandbox.id)'"))
+            }
+            sandbox.settled()
+        }
+    }
+
+    /// The part of a stop that may block.
+    private func stopping(_ sandbox: Sandbox) -> @Sendable () throws(BerthError) -> Void {
         let containers = tasks.values.filter { $0.process().machine.isAlive }.compactMap(\.container)
         let pod = sandbox.pod, reaper = sandbox.reaper
-        offload.run { () throws(BerthError) in
+        return { () throws(BerthError) in
             // One that is paused feels no signal on cgroup v1.
             for container in containers {
                 try? container.kill(signal: Signal.kill, all: true)
@@ -114,15 +139,6 @@ extension Shim {
                 _ = try? PidFD.ended(process.rawValue, within: Int32(Shim.stopPatience.components.seconds * 1000))
             }
             try pod?.removeCgroup()
-        } then: { [self, over] result in
-            switch result {
-            case .success:
-                stopped(sandbox, at: over)
-                call.answer(StopSandboxResponse())
-            case .failure(let error):
-                sandbox.phase = before
-                call.fail(error.during("stop sandbox '\(sandbox.id)'"))
-            }
         }
     }
 
@@ -136,25 +152,23 @@ extension Shim {
         sandbox.waiters.append(call)
     }
 
-    /// Ends the shim after what is left of the pod was removed. Refused while it is not stopped.
+    /// Stops what still runs and ends the shim. Refused while there are tasks: their exits are not known to all yet.
     func shutdownSandbox(_ request: ShutdownSandboxRequest, _ call: RPCCall) throws(BerthError) {
         guard let sandbox, sandbox.id == request.sandboxID else {
             call.answer(ShutdownSandboxResponse())
             return leaveIfEmpty()
         }
-        switch sandbox.phase {
-        case .created, .stopped: break
-        case .starting, .ready, .stopping:
-            throw BerthError(.failedPrecondition, "shut down sandbox '\(sandbox.id)': it is not stopped")
-        }
         guard tasks.isEmpty else {
             throw BerthError(
                 .failedPrecondition, "shut down sandbox '\(sandbox.id)': \(tasks.count) tasks are not deleted")
         }
-        self.sandbox = nil
-        try? Files.remove("\(context.bundle)/\(SandboxRecord.file)")
-        call.answer(ShutdownSandboxResponse())
-        leave()
+        stop(sandbox) { [self] error in
+            if let error { return call.fail(error) }
+            self.sandbox = nil
+            try? Files.remove("\(context.bundle)/\(SandboxRecord.file)")
+            call.answer(ShutdownSandboxResponse())
+            leaveIfEmpty()
+        }
     }
 
     // MARK: What it is

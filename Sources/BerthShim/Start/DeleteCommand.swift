@@ -65,7 +65,7 @@ struct DeleteCommand {
     /// The socket, unless a living shim is behind it: the pod's other containers may still have theirs.
     private func removeSocket() {
         let group = StartCommand.group(of: bundle) ?? arguments.id
-        let socket = ShimSocket.wanted(arguments, group: group)
+        let socket = ShimSocket.recorded(in: bundle) ?? ShimSocket.wanted(arguments, group: group)
         if !socket.isServed { try? Files.remove(socket.path) }
     }
 }

@@ -22,6 +22,12 @@ struct ShimSocket: Hashable {
         return ShimSocket(address: arguments.address, namespace: arguments.namespace, group: group)
     }
 
+    /// The socket whose address was written into a bundle.
+    static func recorded(in bundle: String) -> ShimSocket? {
+        guard let text = try? Files.text(bundle + "/address"), text.hasPrefix("unix:///") else { return nil }
+        return ShimSocket(path: String(text.dropFirst("unix://".count)))
+    }
+
     private init(path: String) { self.path = path }
 
     /// `unix:///…`.

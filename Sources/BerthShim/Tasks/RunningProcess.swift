@@ -6,7 +6,8 @@ final class RunningProcess {
     /// The most calls that wait for one process's exit.
     static let maxWaiters = 1024
 
-    unowned let task: RunningTask
+    /// The two know each other until the task is dissolved.
+    let task: RunningTask
     /// Empty for the task's init process.
     let execID: String
     var machine: ProcessMachine

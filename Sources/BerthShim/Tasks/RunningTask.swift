@@ -64,6 +64,13 @@ final class RunningTask {
 
     func remove(exec id: String) { execs[id] = nil }
 
+    /// Nothing is asked of the task any more: what still runs for its processes ends by itself.
+    func dissolve() {
+        execs = [:]
+        initial = nil
+        container = nil
+    }
+
     /// The container.
     ///
     /// - Throws: `failedPrecondition` while it is being made.

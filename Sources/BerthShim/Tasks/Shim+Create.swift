@@ -71,6 +71,7 @@ extension Shim {
                 case .failure(let error):
                     task.process().streams?.close()
                     tasks[task.id] = nil
+                    task.dissolve()
                     log.write(.error, "create task '\(task.id)': \(error)")
                     call.fail(error.during("create task '\(task.id)'"))
                 }

@@ -74,6 +74,7 @@ extension Shim {
             tasks[task.id] = nil
             journal.forget(container: task.id)
             apply(.deleted, to: process)
+            task.dissolve()
             call.answer(DeleteResponse(pid, exit))
             done()
         }

@@ -37,7 +37,7 @@ ssize_t berth_send_stream(int fd, const void *bytes, size_t count);
 /// Watches a file for changes by inotify: a descriptor.
 int berth_watch_file(const char *path);
 
-/// Forks a child that leads a session of its own, with /dev/null as its standard input and output. The child's pid in
+/// Forks a child that leads a session of its own, with /dev/null as its standard streams. The child's pid in
 /// the parent, 0 in the child. Only for programs that have one thread at that time.
 pid_t berth_fork_detached(void);
 /// The calling process adopts orphans of its descendants.
