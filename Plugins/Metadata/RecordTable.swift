@@ -106,10 +106,12 @@ struct RecordTable {
         let kind, namespace, key, reason: String
     }
 
-    /// Every row whose record cannot be read.
-    func undecodable() throws -> [BadRow] {
+    /// Every row, of one kind or of all, whose record cannot be read.
+    func undecodable(_ kind: RecordKind? = nil) throws -> [BadRow] {
         var bad: [BadRow] = []
-        try connection.query("SELECT kind, namespace, key, data FROM record") { row in
+        let only: Connection.Value = kind.map { .text($0.rawValue) } ?? .null
+        let sql = "SELECT kind, namespace, key, data FROM record WHERE ?1 IS NULL OR kind = ?1"
+        try connection.query(sql, [only]) { row in
             guard let reason = Self.problem(RecordKind(rawValue: row[0].text), row[3].bytes) else { return }
             bad.append(BadRow(kind: row[0].text, namespace: row[1].text, key: row[2].text, reason: reason))
         }

@@ -18,8 +18,13 @@ extension Plugin {
     ) { context, database in
         let store = SQLiteMetadata(database: database)
         try await database.migrate("metadata.sqlite", RecordTable.migrations)
-        if let problem = try await store.mend(context.logger) {
-            context.run("report damage") { context.report(.degraded(problem)) }
+        // Snapshots first: one whose row cannot be read must not be taken for one without a row. The others wait until
+        // everything has started.
+        let early = try await store.mend(.snapshot, context.logger)
+        context.run("look for records that cannot be read") {
+            let late = try await store.mend(nil, context.logger)
+            let problems = [early, late].compactMap { $0 }
+            if !problems.isEmpty { context.report(.degraded(problems.joined(separator: "; "))) }
         }
         return store
     }
@@ -50,9 +55,9 @@ struct SQLiteMetadata: MetadataStore {
     }
 
     /// Puts records that cannot be read into quarantine, and notes when rows were lost; what to report.
-    func mend(_ logger: Logger) async throws -> String? {
-        let bad = try await database.read { try RecordTable(connection: $0).undecodable() }
-        guard !bad.isEmpty || database.damage != nil else { return nil }
+    func mend(_ kind: RecordKind?, _ logger: Logger) async throws -> String? {
+        let bad = try await database.read { try RecordTable(connection: $0).undecodable(kind) }
+        guard !bad.isEmpty || (database.damage != nil && kind != nil) else { return nil }
         try await database.write(durable: true) { try RecordTable(connection: $0).quarantine(bad) }
         let names = bad.map { "\($0.kind) '\($0.key)' of namespace '\($0.namespace)'" }
         for name in names { logger.error("record put into quarantine", metadata: ["record": "\(name)"]) }

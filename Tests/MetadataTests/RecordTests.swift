@@ -193,13 +193,13 @@ import Testing
             await expect(.dataLoss) { _ = try await store.read { try $0.image("a", in: "ns") } }
         }
         try await world.with { store in
-            let report = try await store.mend(world.logger)
+            let report = try await store.mend(nil, world.logger)
             #expect(report == "1 records could not be read and were put into quarantine: image 'a' of namespace 'ns'")
             #expect(try await store.read { try $0.images(in: "ns", filters: []) }.map(\.name) == ["b"])
             await expect(.notFound) { _ = try await store.read { try $0.image("a", in: "ns") } }
             let kept = try await store.database.read { try $0.first("SELECT data FROM quarantine")?[0].bytes }
             #expect(kept == [0x7b])
-            #expect(try await store.mend(world.logger) == nil)
+            #expect(try await store.mend(nil, world.logger) == nil)
         }
     }
 }

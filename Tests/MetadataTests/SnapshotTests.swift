@@ -171,7 +171,7 @@ import Testing
             try await store.database.write(durable: false) { connection in
                 _ = try connection.run("UPDATE record SET data = x'00' WHERE kind = 'snapshot'")
             }
-            _ = try await store.mend(world.logger)
+            _ = try await store.mend(nil, world.logger)
             let again = try await world.snapshots(store)
             #expect(try await rows(store) == ["c", "chain"])
             #expect(try await again.stat("c", on: target).parent == "chain")
