@@ -38,7 +38,8 @@ package actor ShimTaskManager: TaskManager {
             entries[ref]?.recovering = Task { await self.recover(ref) }
         }
         let stream = await shims.losses()
-        losses = Task { for await loss in stream { await self.lost(loss) } }
+        // Each by itself: what cannot be killed in one pod must not hold up the news of another.
+        losses = Task { for await loss in stream { Task { await self.lost(loss) } } }
     }
 
     package func close() {

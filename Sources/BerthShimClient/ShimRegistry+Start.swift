@@ -87,22 +87,24 @@ extension ShimRegistry {
     }
 
     private nonisolated func end(_ shim: Shim) async {
-        let isSandbox =
-            (shim.bundle.read(BundleIntent.file).flatMap { try? BundleIntent(record: $0) })?.kind == .sandbox
+        let intent = shim.bundle.read(BundleIntent.file).flatMap { try? BundleIntent(record: $0) }
+        var mayEndItself = true
         do {
-            if isSandbox { try await shim.shutdownSandbox(shim.key.id) } else { try await shim.shutdown(shim.key.id) }
+            if intent?.kind == .sandbox {
+                try await shim.shutdownSandbox(shim.key.id)
+            } else {
+                try await shim.shutdown(shim.key.id)
+            }
         } catch {
-            // `unavailable`: it was faster to end than to answer. Else it is ended below.
+            // `unavailable`: it was faster to end than to answer. Any other answer, or none, is a refusal.
+            mayEndItself = BerthError.wrapping(error).code == .unavailable
         }
-        let limit = ContinuousClock.now + Self.endPatience
+        let limit = ContinuousClock.now + (mayEndItself ? Self.endPatience : .zero)
         while !shim.isDead && ContinuousClock.now < limit { try? await Task.sleep(for: .milliseconds(2)) }
         if !shim.isDead {
             logger.warning("a shim did not end when asked; killed", metadata: ["shim": "\(shim.key)"])
             shim.kill()
-            let bundle = shim.bundle
-            _ = try? await Blocking.run(on: Blocking.foreign, "kill what '\(shim.key)' left", deadline: .seconds(5)) {
-                try bundle.killRemains()
-            }
+            await sweep(nil, shim.bundle)
         }
         shim.close()
     }
