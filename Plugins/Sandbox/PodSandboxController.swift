@@ -23,6 +23,7 @@ package struct PodSandboxController: SandboxController {
             let intent = BundleIntent(kind: .sandbox, runtime: request.runtime)
             let shim = try await shims.launch(ShimRequest(key, intent, spec: request.spec))
             do {
+                try Task.checkCancellation()
                 return try await make(request, in: shim)
             } catch {
                 // Its own task: the caller may be cancelled, and nothing must be left.
@@ -43,7 +44,8 @@ package struct PodSandboxController: SandboxController {
             try await shim.createSandbox(message)
         } catch let error as BerthError where error.code == .unimplemented {
             throw BerthError(
-                .unimplemented, "the runtime '\(request.runtime)' has no Sandbox service, which the sandboxer 'pod' needs")
+                .unimplemented,
+                "the runtime '\(request.runtime)' has no Sandbox service, which the sandboxer 'pod' needs")
         }
         FaultPoint.hit("sandbox.after-create")
         let answer = try await shim.startSandbox(request.id.rawValue)
@@ -72,6 +74,8 @@ package struct PodSandboxController: SandboxController {
     package func remove(_ id: PodID, in namespace: NamespaceID) async throws {
         try await during("remove sandbox '\(id)'") {
             let key = ShimKey(namespace, id.rawValue)
+            // A shim ends by itself only once its sandbox is stopped. One that cannot stop it is killed.
+            try? await shims.shim(key).stopSandbox(id.rawValue, timeout: .seconds(2))
             FaultPoint.hit("sandbox.before-remove")
             try await shims.retire(key)
         }
@@ -94,7 +98,8 @@ package struct PodSandboxController: SandboxController {
             throw BerthError(.notFound, "there is no sandbox '\(id)': \(error.message)")
         } catch {
             return SandboxStatus(
-                ready: false, pid: 0, createdAt: Timestamp(nanoseconds: 0), reason: "its shim does not answer: \(error)")
+                ready: false, pid: 0, createdAt: Timestamp(nanoseconds: 0), reason: "its shim does not answer: \(error)"
+            )
         }
     }
 

@@ -21,7 +21,9 @@ extension ShimTaskManager {
         do {
             let shim = try await place(ref, request, key)
             FaultPoint.hit("task.before-create")
-            let pid = try await shim.create(Self.message(ref, request, bundle))
+            let message = Self.message(ref, request, bundle)
+            // A task of its own: a caller that is cancelled must not leave a task that nobody knows of.
+            let pid = try await Task { try await shim.create(message) }.value
             FaultPoint.hit("task.after-create")
             entries[ref]?.created(pid: pid)
             follow(shim)
@@ -60,7 +62,9 @@ extension ShimTaskManager {
             return message
         }
         message.terminal = request.stdio.terminal
-        (message.stdin, message.stdout, message.stderr) = (request.stdio.stdin, request.stdio.stdout, request.stdio.stderr)
+        (message.stdin, message.stdout, message.stderr) = (
+            request.stdio.stdin, request.stdio.stdout, request.stdio.stderr
+        )
         message.options = request.options.map { WireAny(typeURL: $0.typeURL, value: $0.value) }
         return message
     }
@@ -108,7 +112,9 @@ extension ShimTaskManager {
                 guard entry.state == .created || entry.state == .unknown else {
                     throw BerthError(.failedPrecondition, "it is \(entry.state.rawValue), not created")
                 }
-                let pid = try await shims.shim(entry.shim).start(ref.container.rawValue)
+                let shim = try await shims.shim(entry.shim)
+                // A task of its own: what has started must be known to run.
+                let pid = try await Task { try await shim.start(ref.container.rawValue) }.value
                 FaultPoint.hit("task.after-start")
                 entries[ref]?.started(pid: pid)
                 return entries[ref]?.info ?? TaskInfo(state: .running, pid: pid, exit: nil)
@@ -135,7 +141,9 @@ extension ShimTaskManager {
 
     private func deleteNow(_ ref: TaskRef, _ force: Bool) async throws -> ExitStatus? {
         let entry: TaskEntry
-        do { entry = try await self.entry(ref) } catch let error as BerthError where error.code == .notFound { return nil }
+        do { entry = try await self.entry(ref) } catch let error as BerthError where error.code == .notFound {
+            return nil
+        }
         if entry.exit == nil && !force {
             throw BerthError(.failedPrecondition, "it is \(entry.state.rawValue), not stopped")
         }

@@ -39,6 +39,27 @@ extension ShimBundle {
         unmountRootfs()
     }
 
+    /// Kills shims of this bundle that nobody is connected to: a start that was cut short may still have made one.
+    /// Ours has the bundle among its arguments, those of others work in it.
+    func killStrays() {
+        for _ in 0..<20 {
+            let strays = ((try? Files.names(in: "/proc")) ?? []).compactMap { Int32($0) }.filter(isStray)
+            if strays.isEmpty { return }
+            for pid in strays { if let process = try? PidFD.open(pid) { try? PidFD.signal(process.rawValue, SIGKILL) } }
+            usleep(5000)
+        }
+    }
+
+    private func isStray(_ pid: Int32) -> Bool {
+        guard let line = try? Files.read("/proc/\(pid)/cmdline", limit: 65536) else { return false }
+        let words = line.split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
+        guard words.first?.split(separator: "/").last?.hasPrefix("containerd-shim") == true else { return false }
+        if words.contains(path) { return true }
+        var buffer = [CChar](repeating: 0, count: 4096)
+        let count = readlink("/proc/\(pid)/cwd", &buffer, buffer.count - 1)
+        return count > 0 && String(decoding: buffer[0..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self) == path
+    }
+
     /// Removes the bundle's cgroup once it is empty; one that is gone is success.
     package func removeCgroup() throws {
         guard let path = cgroupPath, let host = try? CgroupHost.current() else { return }

@@ -11,9 +11,11 @@ extension ShimRegistry {
     package func launch(_ request: ShimRequest) async throws -> Shim {
         let key = request.key
         if entries[key] != nil { throw BerthError(.alreadyExists, "start a shim for '\(key)': there is one") }
-        entries[key] = .starting
+        // A task of its own: a caller that is cancelled must not leave a shim that is neither here nor gone.
+        let starting = Task { try await self.launchInBundle(request) }
+        entries[key] = .starting(starting)
         do {
-            let shim = try await launchInBundle(request)
+            let shim = try await starting.value
             entries[key] = .running(shim)
             watch(shim, request.intent)
             return shim
@@ -68,8 +70,11 @@ extension ShimRegistry {
                 throw BerthError(.unavailable, "end the shim of '\(key)': it is still being looked for")
             }
             return try await retire(key)
-        case .starting:
-            throw BerthError(.unavailable, "end the shim of '\(key)': it is still starting")
+        case .starting(let starting):
+            // Its starter takes note of the result first, in a turn of its own.
+            _ = await starting.result
+            while case .starting = entries[key] { await Task.yield() }
+            return try await retire(key)
         case .running(let shim):
             entries[key] = .ending
             await end(shim)
@@ -124,6 +129,7 @@ extension ShimRegistry {
 
     /// Kills and unmounts what a dead shim left; the bundle stays.
     nonisolated func sweep(_ binary: ShimBinary?, _ bundle: ShimBundle) async {
+        _ = try? await Blocking.run { bundle.killStrays() }
         if let binary {
             do { try await launcher.cleanUp(binary, in: bundle) } catch {
                 logger.warning(

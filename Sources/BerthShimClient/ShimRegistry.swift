@@ -42,7 +42,7 @@ package actor ShimRegistry {
 
     /// Where a shim is.
     enum Entry: Sendable {
-        case starting
+        case starting(Task<Shim, any Error>)
         /// Found at start, being looked for.
         case recovering(Task<Void, Never>)
         case running(Shim)

@@ -145,6 +145,35 @@ extension TasksTests {
             try await world.finish()
         }
 
+        @Test func `a creation whose caller gives up leaves nothing, wherever it was`() async throws {
+            let world = try await World()
+            for delay in [0, 1, 5, 10, 20, 40, 80] {
+                let (request, sandboxes) = (try sandbox(world, "pod"), try world.sandboxes)
+                let creating = Task { try await sandboxes.create(request) }
+                try await Task.sleep(for: .milliseconds(delay))
+                creating.cancel()
+                _ = await creating.result
+                try await sandboxes.remove("pod", in: world.namespace)
+                #expect(world.processes().isEmpty, "after \(delay) ms")
+            }
+            try await world.finish()
+        }
+
+        @Test func `a shim that was started for a pod but never told of it is adopted and removed`() async throws {
+            let world = try await World()
+            let request = try sandbox(world, "pod")
+            let intent = BundleIntent(kind: .sandbox, runtime: World.ownRuntime)
+            _ = try await world.daemon.shims.launch(
+                ShimRequest(ShimKey(world.namespace, "pod"), intent, spec: request.spec))
+            await world.stop()
+            try await world.start()
+            #expect(await code { _ = try await world.sandboxes.status("pod", in: world.namespace) } == .notFound)
+            try await world.sandboxes.remove("pod", in: world.namespace)
+            _ = try await world.sandboxes.create(request)
+            try await world.sandboxes.remove("pod", in: world.namespace)
+            try await world.finish()
+        }
+
         @Test(.enabled(if: hasRuncShim, "needs Debian's containerd-shim-runc-v2"))
         func `a runtime without the Sandbox service is refused by name and leaves nothing`() async throws {
             let world = try await World()
