@@ -19,7 +19,7 @@ let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
 func module(_ name: String, _ needs: [Target.Dependency] = [], wrapsC: Bool = false) -> Target {
-    .target(name: name, dependencies: needs, swiftSettings: wrapsC ? strict + [.strictMemorySafety(), .treatWarning("StrictMemorySafety", as: .warning)] : strict)
+    .target(name: name, dependencies: needs, swiftSettings: wrapsC ? strict + [.strictMemorySafety()] : strict)
 }
 func program(_ name: String, _ needs: [Target.Dependency]) -> Target {
     .executableTarget(name: name, dependencies: needs, swiftSettings: strict)

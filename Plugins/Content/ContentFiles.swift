@@ -13,7 +13,8 @@ struct ContentFiles: Sendable {
             if mkdir(root + folder, 0o700) != 0 && errno != EEXIST { throw failure("make '\(root)\(folder)'") }
         }
         for name in entries("\(root)/trash") { unlink("\(root)/trash/\(name)") }
-        // An ingest without its description was cut short before its first byte, one without data after it became a blob.
+        // An ingest without its description was cut short before its first byte, one without data after it became a
+        // blob.
         for name in entries("\(root)/ingest") {
             let folder = "\(root)/ingest/\(name)"
             if access("\(folder)/ref", F_OK) != 0 || access("\(folder)/data", F_OK) != 0 { try removeIngest(folder) }

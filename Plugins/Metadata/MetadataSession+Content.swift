@@ -41,7 +41,8 @@ extension MetadataSession {
 
     func snapshot(_ key: SnapshotKey, of snapshotter: String, in namespace: NamespaceID) throws -> SnapshotRecord {
         do { return try table.get(.snapshot, rowKey(snapshotter, key), namespace) } catch let error as BerthError
-        where error.code == .notFound {
+            where error.code == .notFound
+        {
             throw BerthError(.notFound, "snapshot '\(key)' of '\(snapshotter)' not found in namespace '\(namespace)'")
         }
     }
@@ -94,9 +95,10 @@ extension MetadataSession {
 
     func deleteSnapshot(_ key: SnapshotKey, of snapshotter: String, in namespace: NamespaceID) throws {
         let row = rowKey(snapshotter, key)
-        let children = try table.connection.first(
-            "SELECT count(*) FROM record WHERE kind = 'snapshot' AND namespace = ? AND parent = ?",
-            [.text(namespace.rawValue), .text(row)])?[0].number ?? 0
+        let children =
+            try table.connection.first(
+                "SELECT count(*) FROM record WHERE kind = 'snapshot' AND namespace = ? AND parent = ?",
+                [.text(namespace.rawValue), .text(row)])?[0].number ?? 0
         guard children == 0 else {
             throw BerthError(.failedPrecondition, "remove snapshot '\(key)': \(children) others stand on it")
         }
@@ -136,7 +138,8 @@ extension MetadataSession {
         try table.delete(.lease, id.rawValue, namespace)
         hints.removed()
         try table.connection.run(
-            "DELETE FROM lease_resource WHERE namespace = ? AND lease = ?", [.text(namespace.rawValue), .text(id.rawValue)])
+            "DELETE FROM lease_resource WHERE namespace = ? AND lease = ?",
+            [.text(namespace.rawValue), .text(id.rawValue)])
     }
 
     func addResource(_ resource: LeaseResource, to lease: LeaseID, in namespace: NamespaceID) throws {

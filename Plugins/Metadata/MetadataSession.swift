@@ -43,11 +43,14 @@ struct MetadataSession: MetadataWriter {
         try Identifier.validate(name.rawValue, as: "namespace")
         try RecordTable.check(labels: labels)
         try connection.run(
-            "INSERT OR REPLACE INTO namespace VALUES (?, ?)", [.text(name.rawValue), .blob(try RecordTable.encode(labels))])
+            "INSERT OR REPLACE INTO namespace VALUES (?, ?)",
+            [.text(name.rawValue), .blob(try RecordTable.encode(labels))])
     }
 
     func deleteNamespace(_ name: NamespaceID) throws {
-        if let row = try connection.first("SELECT kind, key FROM record WHERE namespace = ? LIMIT 1", [.text(name.rawValue)]) {
+        if let row = try connection.first(
+            "SELECT kind, key FROM record WHERE namespace = ? LIMIT 1", [.text(name.rawValue)])
+        {
             throw BerthError(
                 .failedPrecondition, "delete namespace '\(name)': it still holds \(row[0].text) '\(row[1].text)'")
         }
@@ -58,7 +61,9 @@ struct MetadataSession: MetadataWriter {
 
     // MARK: Images
 
-    func image(_ name: String, in namespace: NamespaceID) throws -> ImageRecord { try table.get(.image, name, namespace) }
+    func image(_ name: String, in namespace: NamespaceID) throws -> ImageRecord {
+        try table.get(.image, name, namespace)
+    }
 
     func images(in namespace: NamespaceID, filters: [String]) throws -> [ImageRecord] {
         try select(.image, namespace, filters) { (record: ImageRecord, path) in
@@ -183,7 +188,8 @@ struct MetadataSession: MetadataWriter {
 
     func setValue(_ value: [UInt8]?, for key: String, table name: String) throws {
         if let value {
-            try connection.run("INSERT OR REPLACE INTO value VALUES (?, ?, ?)", [.text(name), .text(key), .blob(value)])
+            try connection.run(
+                "INSERT OR REPLACE INTO value VALUES (?, ?, ?)", [.text(name), .text(key), .blob(value)])
         } else {
             try connection.run("DELETE FROM value WHERE tab = ? AND key = ?", [.text(name), .text(key)])
         }

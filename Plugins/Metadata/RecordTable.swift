@@ -41,7 +41,8 @@ struct RecordTable {
         guard let row else { throw missing(kind, key, namespace) }
         do { return try Self.decode(row[0].bytes) } catch {
             throw BerthError(
-                .dataLoss, "\(kind.rawValue) '\(key)' in namespace '\(namespace)': its record cannot be read", cause: error)
+                .dataLoss, "\(kind.rawValue) '\(key)' in namespace '\(namespace)': its record cannot be read",
+                cause: error)
         }
     }
 

@@ -63,7 +63,8 @@ struct SQLiteMetadata: MetadataStore {
         for name in names { logger.error("record put into quarantine", metadata: ["record": "\(name)"]) }
         let damage = database.damage
         try await write(durability: .powerCut) { writer in
-            try writer.setValue(Array((damage ?? "records in quarantine").utf8), for: DamageNote.key, table: DamageNote.table)
+            try writer.setValue(
+                Array((damage ?? "records in quarantine").utf8), for: DamageNote.key, table: DamageNote.table)
         }
         guard !bad.isEmpty else { return "rows were lost with the damaged database" }
         let first = names.prefix(3).joined(separator: ", ") + (names.count > 3 ? ", …" : "")

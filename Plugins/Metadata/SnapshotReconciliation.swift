@@ -22,7 +22,8 @@ struct SnapshotReconciliation {
         for (name, driver) in service.drivers.all {
             do { try await mend(name, driver, adopts: isDamaged) } catch {
                 // One driver that does not answer keeps nobody else from running.
-                logger.error("snapshots were not reconciled", metadata: ["snapshotter": "\(name)", "error": "\(error)"])
+                logger.error(
+                    "snapshots were not reconciled", metadata: ["snapshotter": "\(name)", "error": "\(error)"])
             }
         }
     }
@@ -119,11 +120,13 @@ struct SnapshotReconciliation {
             do {
                 try await service.metadata.write { writer in
                     _ = try writer.createSnapshot(
-                        record.key, parent: record.parent, of: snapshotter, labels: record.labels, in: backend.namespace)
+                        record.key, parent: record.parent, of: snapshotter, labels: record.labels, in: backend.namespace
+                    )
                     try writer.updateSnapshot(record.key, with: record, in: backend.namespace)
                 }
             } catch {
-                logger.error("a snapshot stays without a row", metadata: ["snapshot": "\(stray.key)", "error": "\(error)"])
+                logger.error(
+                    "a snapshot stays without a row", metadata: ["snapshot": "\(stray.key)", "error": "\(error)"])
             }
         }
     }

@@ -198,8 +198,11 @@ extension UnpackSession {
         }
         switch end {
         case .signaled(SIGKILL, _): throw BerthError(.cancelled, "unpack a layer: the helper was killed")
-        case .signaled(let signal, _): throw BerthError(.internal, "unpack a layer: the helper died of signal \(signal)")
-        default: throw BerthError(.internal, "unpack a layer: the helper ended with status \(end?.status ?? -1) and no result")
+        case .signaled(let signal, _):
+            throw BerthError(.internal, "unpack a layer: the helper died of signal \(signal)")
+        default:
+            throw BerthError(
+                .internal, "unpack a layer: the helper ended with status \(end?.status ?? -1) and no result")
         }
     }
 }

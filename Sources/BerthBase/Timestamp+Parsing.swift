@@ -33,7 +33,9 @@ extension Timestamp {
         var offset: Int64 = 0
         if let sign = rest.first, sign == 0x2b || sign == 0x2d {
             rest = rest.dropFirst()
-            guard let hours = digits(2), take(":"), let minutes = digits(2), hours < 24, minutes < 60 else { return nil }
+            guard let hours = digits(2), take(":"), let minutes = digits(2), hours < 24, minutes < 60 else {
+                return nil
+            }
             offset = Int64(hours * 3600 + minutes * 60) * (sign == 0x2b ? 1 : -1)
         } else if !take("Zz") {
             return nil

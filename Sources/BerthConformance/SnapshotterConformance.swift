@@ -56,7 +56,8 @@ public enum SnapshotterConformance {
 
         /// Runs the case.
         ///
-        /// - Throws: `Failure` when the snapshotter does not do it, or an error of the snapshotter that no case expects.
+        /// - Throws: `Failure` when the snapshotter does not do it, or an error of the snapshotter that no case
+        /// expects.
         public func run(_ open: @escaping Opening) async throws {
             let world = try await SnapshotterWorld(open)
             do {

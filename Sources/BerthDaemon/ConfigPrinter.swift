@@ -14,7 +14,8 @@ struct ConfigPrinter {
     func defaults() throws -> String {
         let enabled = ids.filter { !Self.optional.contains($0) }
         var text = """
-            # The default configuration of berthd: every key with its default. `berthd config print` shows what is in force.
+            # The default configuration of berthd: every key with its default. `berthd config print` shows what is in
+            # force.
 
             # The version of this file's layout.
             version = 1
@@ -52,7 +53,7 @@ struct ConfigPrinter {
             text += "\n[plugin.\(plugin.id)]\n"
             let values = try plugin.defaultConfig()
             for key in plugin.configKeys {
-                text += "# \(sentence(key.summary))\(key.reloads ? " Applied by a reload." : "")\n"
+                text += "# \(sentence(key.summary))\(reloadNote(key))\n"
                 if let value = values[key.name] {
                     text += "\(key.name) = \(value.text)\n"
                 } else {
@@ -122,7 +123,7 @@ struct ConfigPrinter {
             | Key | Default | Meaning |
             |---|---|---|
             | `version` | `1` | The version of the file's layout. |
-            | `imports` | `[]` | Files to read after this one, with wildcards. They win over it; tables merge key by key, anything else is replaced. |
+            | `imports` | `[]` | Files to read after this one, with wildcards. They win over it: tables by key, else whole. |
             | `root` | `"/var/lib/berth"` | Content that survives a reboot. |
             | `state` | `"/run/berth"` | State that a reboot clears. |
             | `enable` | see `config.toml` | The plugins to start. |
@@ -143,11 +144,13 @@ struct ConfigPrinter {
             for key in plugin.configKeys {
                 let initial = values[key.name].map { "`\($0.text)`" } ?? "none"
                 text +=
-                    "| `\(key.name)` | \(initial) | \(sentence(key.summary))\(key.reloads ? " Applied by a reload." : "") |\n"
+                    "| `\(key.name)` | \(initial) | \(sentence(key.summary))\(reloadNote(key)) |\n"
             }
         }
         return text
     }
+
+    private func reloadNote(_ key: ConfigKey) -> String { key.reloads ? " Applied by a reload." : "" }
 
     private func sentence(_ summary: String) -> String {
         summary.prefix(1).uppercased() + summary.dropFirst() + "."

@@ -21,7 +21,8 @@ final class InstanceLock: Sendable {
             let holder = String(decoding: buffer[0..<count], as: UTF8.self)
             throw BerthError(
                 .failedPrecondition,
-                "another berthd, process \(holder), uses the \(role) '\(folder)'; stop it, or start this one with another --\(role)"
+                "another berthd, process \(holder), uses the \(role) '\(folder)'; "
+                    + "stop it, or start this one with another --\(role)"
             )
         }
         let text = "\(getpid())"

@@ -4,7 +4,7 @@ internal import CCrypto
 /// Hashes bytes as they come, by libcrypto: it uses the processor's SHA instructions.
 ///
 /// SAFETY: the context belongs to this object; callers use it from one thread at a time.
-package final class ContentHash: @unchecked Sendable {
+@safe package final class ContentHash: @unchecked Sendable {
     private let context: OpaquePointer
     private let algorithm: Digest.Algorithm
 

@@ -1,5 +1,8 @@
 internal import BerthBase
 
+// SAFETY (for the whole file): `Bytes` point into a buffer of nghttp2 and are valid during the call that hands them over;
+// what outlives it is copied.
+
 /// Finds a method by the bytes of `:path`, which must be exactly `/package.Service/Method`.
 struct RouteTable: Sendable {
     /// One method with its path as text, made once.

@@ -99,9 +99,11 @@ package final class Listener: Sendable {
         guard let now = try? Files.status(path), now.device == file.device, now.inode == file.inode else {
             return
         }
+        // SAFETY: the string lives through the call.
         unsafe unlink(path)
     }
 
+    // SAFETY: the strings live through the calls.
     private static func bind(_ path: String, mode: UInt32, _ attempt: String) throws -> OwnedFD {
         let address = SocketAddress.unix(path)
         let socket = try attempting(attempt) { () throws(Errno) in

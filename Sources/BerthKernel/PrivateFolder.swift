@@ -25,7 +25,8 @@ package enum PrivateFolder {
         guard info.st_uid == geteuid() else {
             throw BerthError(
                 .failedPrecondition,
-                "directory '\(path)' belongs to user \(info.st_uid), who could change what is in it; give it to user \(geteuid())"
+                "directory '\(path)' belongs to user \(info.st_uid), who could change what is in it; "
+                    + "give it to user \(geteuid())"
             )
         }
         if info.st_mode & 0o7777 != mode_t(mode), chmod(path.string, mode_t(mode)) != 0 {

@@ -30,7 +30,8 @@ enum DeviceRules {
             let cgroup = try Files.open(directory, O_RDONLY | O_DIRECTORY)
             let loaded = try load(code)
             var attr: [UInt32] = [UInt32(cgroup.rawValue), UInt32(loaded.rawValue), 6, 2, 0]
-            // SAFETY: BPF_PROG_ATTACH reads these five words: target, program, BPF_CGROUP_DEVICE, ALLOW_MULTI, replaced.
+            // SAFETY: BPF_PROG_ATTACH reads these five words: target, program, BPF_CGROUP_DEVICE, ALLOW_MULTI,
+            // replaced.
             let result = unsafe attr.withUnsafeMutableBytes { unsafe berth_bpf(8, $0.baseAddress, UInt32($0.count)) }
             if result < 0 { throw Errno(rawValue: -result) }
         }

@@ -61,7 +61,8 @@ struct Launcher: ~Copyable {
         let kept = plan.kept + [theirs]
         var launch = unsafe berth_launch()
         let flags = namespaces.rawValue | (cgroup == nil ? 0 : 0x2_0000_0000)
-        // SAFETY: the array of kept descriptors lives through the call, which does not return before the child's execve.
+        // SAFETY: the array of kept descriptors lives through the call, which does not return before the child's
+        // execve.
         let result = unsafe kept.withUnsafeBufferPointer { kept in
             unsafe launch.flags = flags
             unsafe launch.program = program

@@ -30,7 +30,8 @@ struct ProcessSteps {
         let noNewPrivileges = process.noNewPrivileges == true
         try plan.add(.bounding, a: sets.bounding, b: UInt64(Capabilities.last) + 1)
         try addUser(to: &plan)
-        // A filter without no_new_privs needs CAP_SYS_ADMIN: then it is kept in the permitted set until the filter is in.
+        // A filter without no_new_privs needs CAP_SYS_ADMIN: then it is kept in the permitted set until the filter is
+        // in.
         let keeps = seccomp != nil && !noNewPrivileges
         let admin: UInt64 = 1 << 21
         try addCapabilities(sets, extra: keeps ? admin : 0, effective: 0, to: &plan)

@@ -47,8 +47,8 @@ enum SeccompCompiler {
         if action == fallback { return }
         let conditions = try (rule.args ?? []).map { argument throws(BerthError) in try condition(argument) }
         if let twice = SeccompCompiler.repeated(rule.args ?? []) {
-            // libseccomp holds one condition for each argument. Taking them as alternatives, as others do, would allow more
-            // than the rule says.
+            // libseccomp holds one condition for each argument. Taking them as alternatives, as others do, would allow
+            // more than the rule says.
             throw BerthError(
                 .unimplemented,
                 "linux.seccomp: the rule for '\(rule.names.first ?? "")' has two conditions on argument \(twice)")

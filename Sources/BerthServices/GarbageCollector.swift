@@ -59,8 +59,9 @@ public struct GarbageReference: Sendable, Hashable {
 /// Removes what nothing refers to: mark and sweep over the references that labels, records and leases make.
 ///
 /// **Roots** are images, containers, sandboxes, leases that have not expired, and whatever has the label
-/// `containerd.io/gc.root`. **References** are an image's target, a snapshot's parent, a container's snapshot, a lease's
-/// resources, and labels: `containerd.io/gc.ref.content[.…]` (a digest), `containerd.io/gc.ref.snapshot.SNAPSHOTTER[/…]`
+/// `containerd.io/gc.root`. **References** are an image's target, a snapshot's parent, a container's snapshot, a
+/// lease's resources, and labels: `containerd.io/gc.ref.content[.…]` (a digest),
+/// `containerd.io/gc.ref.snapshot.SNAPSHOTTER[/…]`
 /// (a key), `containerd.io/gc.ref.image[.…]` (a name). A label `containerd.io/gc.bref.KIND[.…]` refers backwards: its
 /// bearer is kept as long as what it names. `containerd.io/gc.expire` (RFC 3339) ends the life of an image or lease,
 /// and a lease labelled `containerd.io/gc.flat` keeps what it names and nothing further.

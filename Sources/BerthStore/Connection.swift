@@ -41,7 +41,7 @@ internal import Glibc
     package func close() {
         guard !isClosed else { return }
         isClosed = true
-        for unsafe statement in unsafe statements.values { unsafe sqlite3_finalize(statement) }
+        unsafe statements.values.forEach { unsafe sqlite3_finalize($0) }
         unsafe sqlite3_close(handle)
     }
 

@@ -1,8 +1,8 @@
 internal import BerthBase
 internal import Dispatch
 internal import Glibc
-internal import Synchronization
 package import Logging
+internal import Synchronization
 
 /// The daemon's one database: WAL, one writer thread that commits what waits in one go, a few readers.
 package final class Database: Sendable {

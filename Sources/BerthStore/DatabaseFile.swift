@@ -57,6 +57,7 @@ struct DatabaseFile {
 
     // MARK: A corrupt file
 
+    // SAFETY: strings live through the calls; strerror's text is copied at once.
     private func replace(after error: BerthError) throws -> (Connection, damage: String?) {
         let aside = "\(path).corrupt-\(Timestamp.now().seconds)"
         for suffix in ["", "-wal", "-shm"] where unsafe rename(path + suffix, aside + suffix) != 0 && errno != ENOENT {

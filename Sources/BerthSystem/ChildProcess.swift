@@ -78,13 +78,13 @@ package struct ChildProcess {
     }
 
     private static func spawn(_ command: Command, _ stdin: Int32, _ stdout: Int32, _ stderr: Int32) throws -> pid_t {
+        // SAFETY: both lists end with nil and live until after the call; the child has its own copy by then.
         let words = unsafe CStrings([command.path] + command.arguments)
         let environment = unsafe CStrings(command.environment)
         defer {
             unsafe words.free()
             unsafe environment.free()
         }
-        // SAFETY: the arrays end with nil and live until after the call; the child has its own copy by then.
         let pid = unsafe berth_spawn(
             command.path, words.pointer, environment.pointer, command.folder, [stdin, stdout, stderr])
         guard pid > 0 else {
@@ -97,31 +97,35 @@ package struct ChildProcess {
 
     private static func reap(_ pid: pid_t) -> Int32 {
         var status: Int32 = 0
+        // SAFETY: the number lives through the call.
         while unsafe waitpid(pid, &status, 0) < 0, errno == EINTR {}
         let signal = status & 0x7f
         return signal == 0 ? (status >> 8) & 0xff : 128 + signal
     }
 }
 
-// SAFETY: the pointers are made in init and freed once by the owner, after the call that reads them.
 /// The words of a C argument or environment list.
+///
+/// SAFETY: the pointers are made in init and freed once by the owner, after the call that reads them.
 @unsafe private struct CStrings {
     let pointer: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
     private let count: Int
 
     init(_ strings: [String]) {
-        count = strings.count
+        unsafe count = strings.count
         unsafe pointer = .allocate(capacity: count + 1)
         for (index, string) in strings.enumerated() { unsafe pointer[index] = unsafe strdup(string) }
         unsafe pointer[count] = nil
     }
 
+    // SAFETY: called once, by the owner.
     func free() {
-        for index in 0..<count { unsafe Glibc.free(pointer[index]) }
+        for index in unsafe 0..<count { unsafe Glibc.free(pointer[index]) }
         unsafe pointer.deallocate()
     }
 }
 
+// SAFETY: strerror's text is copied at once.
 private func errorName(_ number: Int32) -> String { unsafe String(cString: strerror(number)) }
 
 /// Both ends of a pipe, close-on-exec.
@@ -131,6 +135,7 @@ private struct Pipe {
 
     mutating func open() throws {
         var ends: [Int32] = [-1, -1]
+        // SAFETY: the array has the two places that the call fills.
         let result = unsafe berth_pipe(&ends)
         guard result == 0 else {
             throw BerthError(.resourceExhausted, "make a pipe: \(errorName(-result))")
@@ -200,6 +205,7 @@ private struct Relay {
                 pollfd(fd: errors, events: Int16(POLLIN), revents: 0),
                 pollfd(fd: input, events: Int16(POLLOUT), revents: 0),
             ]
+            // SAFETY: the array is as long as the count says.
             let ready = unsafe poll(&watched, nfds_t(watched.count), Int32(clamping: milliseconds))
             if ready < 0 && errno != EINTR { throw BerthError(.internal, "poll: \(errorName(errno))") }
             if watched[3].revents != 0 { feed() }
@@ -213,6 +219,7 @@ private struct Relay {
     }
 
     private mutating func feed() {
+        // SAFETY: what is sent begins within the input and ends with it.
         let count = unsafe command.input.withUnsafeBytes { bytes in
             unsafe Glibc.write(input, bytes.baseAddress?.advanced(by: sent), bytes.count - sent)
         }
@@ -223,6 +230,7 @@ private struct Relay {
 
     private mutating func drain(_ descriptor: Int32, into path: WritableKeyPath<Relay, [UInt8]>) throws {
         while true {
+            // SAFETY: the buffer is as long as its count says, and only what was read counts.
             let chunk = unsafe [UInt8](unsafeUninitializedCapacity: 16384) { buffer, count in
                 count = max(0, unsafe Glibc.read(descriptor, buffer.baseAddress, buffer.count))
             }

@@ -130,7 +130,8 @@ package enum Files {
         }
     }
 
-    /// Asks the kernel to begin writing a range of a file to disk, and does not wait: a hint. Source: sync_file_range(2).
+    /// Asks the kernel to begin writing a range of a file to disk, and does not wait: a hint. Source:
+    /// sync_file_range(2).
     package static func startWriteback(of file: Int32, from offset: Int64, count: Int64) {
         _ = berth_start_writeback(file, offset, count)
     }

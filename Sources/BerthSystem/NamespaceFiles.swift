@@ -3,6 +3,8 @@ internal import CBerthSystem
 internal import Glibc
 
 /// Makes namespaces that are kept by a bind mount on a file. Blocks; call it on a lane of `Blocking`.
+///
+/// SAFETY: every unsafe call here takes strings that live through it, and buffers with their own length.
 package enum NamespaceFiles {
     /// An ID map line: first ID inside, first ID outside, count.
     package typealias MapLine = (inside: UInt32, outside: UInt32, count: UInt32)

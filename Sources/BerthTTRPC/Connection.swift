@@ -65,7 +65,8 @@ final class Connection: EventHandler {
     /// has returned, the frame is on its way: a loss from then on is told by `onEnd` alone.
     func send<T>(count: Int, _ make: () throws -> (frame: Frame, result: T)) throws -> T {
         guard count <= Frame.maxLength else {
-            throw BerthError(.resourceExhausted, "send to \(what): a message of \(count) bytes; \(Frame.maxLength) is the most")
+            throw BerthError(
+                .resourceExhausted, "send to \(what): a message of \(count) bytes; \(Frame.maxLength) is the most")
         }
         var failure: BerthError?
         let result = try state.withLock { state -> T in
@@ -106,7 +107,9 @@ final class Connection: EventHandler {
             var count = 0
             var reason: Int32 = 0
             let bytes = [UInt8](unsafeUninitializedCapacity: Self.readSize) { buffer, length in
-                repeat { count = Glibc.read(state.descriptor, buffer.baseAddress, buffer.count) } while count < 0 && errno == EINTR
+                repeat {
+                    count = Glibc.read(state.descriptor, buffer.baseAddress, buffer.count)
+                } while count < 0 && errno == EINTR
                 reason = errno
                 length = max(count, 0)
             }
@@ -135,7 +138,9 @@ final class Connection: EventHandler {
         return nil
     }
 
-    private func lost(_ why: String) -> BerthError { BerthError(.unavailable, "the connection to \(what) is lost: \(why)") }
+    private func lost(_ why: String) -> BerthError {
+        BerthError(.unavailable, "the connection to \(what) is lost: \(why)")
+    }
 
     private func end(_ reason: BerthError, notify: Bool = true) {
         let isFirst = state.withLock { state -> Bool in

@@ -87,7 +87,8 @@ package final class TTRPCClient: Sendable {
 
     /// Calls a method with messages of the shim's protocol.
     package func call<Request: WireMessage, Response: WireMessage>(
-        _ service: String, _ method: String, _ request: Request, timeout: Duration?, as type: Response.Type = Response.self
+        _ service: String, _ method: String, _ request: Request, timeout: Duration?,
+        as type: Response.Type = Response.self
     ) async throws -> Response {
         let bytes = try await call(service, method, request.encoded(), timeout: timeout)
         return try Response(decoding: bytes)
@@ -196,7 +197,8 @@ package final class TTRPCClient: Sendable {
     }
 
     private static func end(_ state: Shared<State>, _ loop: EventLoop, _ reason: BerthError) {
-        let (pending, watchers) = state.withLock { state -> ([UInt32: Pending], [CheckedContinuation<BerthError, Never>]) in
+        let (pending, watchers) = state.withLock {
+            state -> ([UInt32: Pending], [CheckedContinuation<BerthError, Never>]) in
             guard state.ended == nil else { return ([:], []) }
             state.ended = reason
             defer { (state.pending, state.watchers) = ([:], []) }

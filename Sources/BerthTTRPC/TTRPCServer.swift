@@ -42,7 +42,9 @@ package final class TTRPCServer: Sendable {
                 let socket = try await listener.acceptDescriptor()
                 number += 1
                 let (key, sessions) = (number, sessions)
-                let session = ServerSession(methods: methods, loop: loop) { sessions.withLock { _ = $0.removeValue(forKey: key) } }
+                let session = ServerSession(methods: methods, loop: loop) {
+                    sessions.withLock { _ = $0.removeValue(forKey: key) }
+                }
                 sessions.withLock { $0[key] = session }
                 // One that cannot be watched is closed; the others go on.
                 do { try session.start(socket) } catch { session.close() }
@@ -145,7 +147,8 @@ final class ServerSession: Sendable {
     private func enter(_ stream: UInt32) throws {
         try state.withLock { state in
             guard state.calls.count < TTRPCServer.maxInFlight else {
-                throw BerthError(.resourceExhausted, "\(TTRPCServer.maxInFlight) calls are under way on this connection")
+                throw BerthError(
+                    .resourceExhausted, "\(TTRPCServer.maxInFlight) calls are under way on this connection")
             }
             state.calls[stream] = .some(nil)
         }

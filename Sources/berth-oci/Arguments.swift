@@ -21,8 +21,8 @@ struct Arguments {
     private(set) var operands: [String] = []
     private let command: String
 
-    /// Parses until the first operand if `stopsAtOperand`, or until `operandLimit` operands: what comes after them belongs
-    /// to somebody else.
+    /// Parses until the first operand if `stopsAtOperand`, or until `operandLimit` operands: what comes after them
+    /// belongs to somebody else.
     init(
         _ words: ArraySlice<String>, _ options: [Option], command: String, operandLimit: Int = .max
     ) throws(BerthError) {

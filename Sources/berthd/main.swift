@@ -1,3 +1,3 @@
-import BerthDaemon
+internal import BerthDaemon
 
 Daemon.main(plugins: .builtins)

@@ -12,7 +12,9 @@ import Testing
         // The test's own program and the probe are built into one folder.
         var path = [CChar](repeating: 0, count: 4096)
         let count = readlink("/proc/self/exe", &path, path.count)
-        let own = CommandLine.arguments.first { $0.hasSuffix(".xctest") } ?? String(decoding: path[..<max(0, count)].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        let own =
+            CommandLine.arguments.first { $0.hasSuffix(".xctest") }
+            ?? String(decoding: path[..<max(0, count)].map { UInt8(bitPattern: $0) }, as: UTF8.self)
         var folder = own.split(separator: "/", omittingEmptySubsequences: false)
         while !folder.isEmpty {
             folder.removeLast()
@@ -27,7 +29,9 @@ import Testing
 
     @Test func `a layer is unpacked as its bytes arrive`() async throws {
         let world = try World()
-        let archive = tar((TarEntry(.directory, "d", mode: 0o755), ""), (TarEntry(.file, "d/f"), String(repeating: "x", count: 300_000)))
+        let archive = tar(
+            (TarEntry(.directory, "d", mode: 0o755), ""),
+            (TarEntry(.file, "d/f"), String(repeating: "x", count: 300_000)))
         var request = UnpackRequest(.none, into: world.target, whiteouts: .overlay, manifest: world.manifest)
         request.hashesInput = true
         let session = try UnpackSession.start(request, command)

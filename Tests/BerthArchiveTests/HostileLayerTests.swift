@@ -26,7 +26,8 @@ import Testing
             let world = try World()
             let archive = tar(
                 (TarEntry(.directory, "d", mode: 0o755), ""), (TarEntry(.file, "d/x"), "x"),
-                (TarEntry(.symlink, "d", mode: 0o777, link: world.path + "/outside"), ""), (TarEntry(.file, "d/marker"), "x"))
+                (TarEntry(.symlink, "d", mode: 0o777, link: world.path + "/outside"), ""),
+                (TarEntry(.file, "d/marker"), "x"))
             _ = code { try world.unpack(archive, .none, form) }
             #expect(world.isUntouched)
         }
@@ -35,7 +36,8 @@ import Testing
     @Test func `a link upwards as a parent leads nowhere outside`() throws {
         for link in ["..", "../outside", "../../../../../../tmp", "/"] {
             let world = try World()
-            let archive = tar((TarEntry(.symlink, "l", mode: 0o777, link: link), ""), (TarEntry(.file, "l/marker"), "x"))
+            let archive = tar(
+                (TarEntry(.symlink, "l", mode: 0o777, link: link), ""), (TarEntry(.file, "l/marker"), "x"))
             _ = code { try world.unpack(archive) }
             #expect(world.isUntouched, "\(link)")
         }
@@ -75,7 +77,9 @@ import Testing
         for form in [WhiteoutForm.overlay, .plain] {
             for name in [".wh...", "d/.wh...", ".wh..", ".wh."] {
                 let world = try World()
-                #expect(code { try world.unpack(tar((TarEntry(.file, name), "")), .none, form) } == .invalidArgument, "\(name)")
+                #expect(
+                    code { try world.unpack(tar((TarEntry(.file, name), "")), .none, form) } == .invalidArgument,
+                    "\(name)")
                 #expect(world.isUntouched)
             }
         }
@@ -126,10 +130,12 @@ import Testing
         let world = try World()
         func sparse(_ map: String, size: String) -> [UInt8] {
             var writer = TarWriter()
-            writer.raw("x", name: [0x78], payload: TarWriter.encode([
-                ("GNU.sparse.map", Array(map.utf8)), ("GNU.sparse.size", Array(size.utf8)),
-                ("GNU.sparse.name", Array("s".utf8)),
-            ]))
+            writer.raw(
+                "x", name: [0x78],
+                payload: TarWriter.encode([
+                    ("GNU.sparse.map", Array(map.utf8)), ("GNU.sparse.size", Array(size.utf8)),
+                    ("GNU.sparse.name", Array("s".utf8)),
+                ]))
             writer.raw("0", name: [0x73], payload: Array("data".utf8))
             return writer.finished()
         }

@@ -9,7 +9,9 @@ import Testing
     private func compress(_ world: World, _ archive: [UInt8], _ program: String) throws -> [UInt8] {
         try Files.replace(world.path + "/outside/raw", with: archive, mode: 0o600)
         let outcome = try ChildProcess.run(
-            .init("/usr/bin/env", [program, "-c", world.path + "/outside/raw"], environment: ["PATH=/usr/bin:/bin"], deadline: .seconds(30)))
+            .init(
+                "/usr/bin/env", [program, "-c", world.path + "/outside/raw"], environment: ["PATH=/usr/bin:/bin"],
+                deadline: .seconds(30)))
         return outcome.output
     }
 
@@ -23,8 +25,10 @@ import Testing
         etc.modified.seconds = 1_234_567_890
         let long = String(repeating: "long/", count: 40) + String(repeating: "n", count: 200)
         return tar(
-            (TarEntry(.directory, "./", mode: 0o711), ""), (etc, ""), (owned, "owned"), (TarEntry(.file, "etc/empty"), ""),
-            (TarEntry(.hardLink, "etc/hard", link: "etc/owned"), ""), (TarEntry(.symlink, "etc/soft", mode: 0o777, link: "../nowhere"), ""),
+            (TarEntry(.directory, "./", mode: 0o711), ""), (etc, ""), (owned, "owned"),
+            (TarEntry(.file, "etc/empty"), ""),
+            (TarEntry(.hardLink, "etc/hard", link: "etc/owned"), ""),
+            (TarEntry(.symlink, "etc/soft", mode: 0o777, link: "../nowhere"), ""),
             (device, ""), (TarEntry(.fifo, "pipe", mode: 0o600), ""), (TarEntry(.file, long), "long"))
     }
 
@@ -69,7 +73,9 @@ import Testing
         for (compression, program) in [(Compression.gzip, "gzip"), (.zstd, "zstd")] {
             let blob = try compress(world, sample, program)
             for count in [0, 3, 20, blob.count / 2, blob.count - 1] {
-                #expect(code { try world.unpack(Array(blob.prefix(count)), compression) } == .dataLoss, "\(program) \(count)")
+                #expect(
+                    code { try world.unpack(Array(blob.prefix(count)), compression) } == .dataLoss,
+                    "\(program) \(count)")
             }
             var corrupt = blob
             corrupt[blob.count / 2] ^= 0xff
@@ -82,36 +88,46 @@ import Testing
     }
 
     @Test func `an archive of GNU tar with long names, sparse files and attributes is read`() throws {
-        for format in ["gnu", "posix", "posix --sparse-version=0.0", "posix --sparse-version=0.1", "posix --sparse-version=1.0"] {
+        for format in [
+            "gnu", "posix", "posix --sparse-version=0.0", "posix --sparse-version=0.1", "posix --sparse-version=1.0",
+        ] {
             let world = try World()
             let source = world.path + "/outside"
             let long = String(repeating: "x", count: 120)
-            world.run("sh", "-c", """
+            world.run(
+                "sh", "-c",
+                """
                 cd \(source) && mkdir -p a/\(long) && echo deep > a/\(long)/\(long) && ln -s \(long)/\(long) a/l && \
                 ln a/\(long)/\(long) a/h && truncate -s 3M a/s && \
                 for i in 0 200 400 600 800 1000 1200; do printf "at$i" | dd of=a/s bs=1 seek=$((i*1024)) conv=notrunc status=none; done && \
                 tar --format=\(format) -S -cf ../blob.tar a
                 """)
             try world.unpack(Files.read(world.path + "/blob.tar"))
-            #expect(world.run("diff", "-r", "--no-dereference", source + "/a", world.target + "/a").status == 0, "\(format)")
+            #expect(
+                world.run("diff", "-r", "--no-dereference", source + "/a", world.target + "/a").status == 0, "\(format)"
+            )
             #expect(world.status("a/s").map { $0.st_blocks * 512 < $0.st_size / 2 } == true, "\(format)")
         }
     }
 
     @Test func `whiteouts become overlayfs' own, or remove`() throws {
         let archive = tar(
-            (TarEntry(.directory, "d", mode: 0o755), ""), (TarEntry(.file, "d/.wh.gone"), ""), (TarEntry(.file, "d/mine"), "m"),
-            (TarEntry(.file, "d/.wh.mine"), ""), (TarEntry(.directory, "o", mode: 0o755), ""), (TarEntry(.file, "o/new"), "n"),
+            (TarEntry(.directory, "d", mode: 0o755), ""), (TarEntry(.file, "d/.wh.gone"), ""),
+            (TarEntry(.file, "d/mine"), "m"),
+            (TarEntry(.file, "d/.wh.mine"), ""), (TarEntry(.directory, "o", mode: 0o755), ""),
+            (TarEntry(.file, "o/new"), "n"),
             (TarEntry(.file, "o/.wh..wh..opq"), ""))
         let overlay = try World()
         try overlay.unpack(archive)
         #expect(overlay.status("d/gone").map { $0.st_mode & S_IFMT == S_IFCHR && $0.st_rdev == 0 } == true)
         #expect(overlay.text("d/mine") == "m")
-        let dump = overlay.run("getfattr", "-n", "trusted.overlay.opaque", "--only-values", "--absolute-names", overlay.target + "/o")
+        let dump = overlay.run(
+            "getfattr", "-n", "trusted.overlay.opaque", "--only-values", "--absolute-names", overlay.target + "/o")
         #expect(dump.output == "y")
 
         let plain = try World()
-        plain.run("sh", "-c", "cd \(plain.target) && mkdir -p d/gone/x o/old/y && touch d/gone/x/f o/f o/old/y/f d/stays")
+        plain.run(
+            "sh", "-c", "cd \(plain.target) && mkdir -p d/gone/x o/old/y && touch d/gone/x/f o/f o/old/y/f d/stays")
         try plain.unpack(archive, .none, .plain)
         #expect(try Files.names(in: plain.target + "/d").sorted() == ["mine", "stays"])
         #expect(try Files.names(in: plain.target + "/o") == ["new"])
@@ -129,7 +145,8 @@ import Testing
     @Test func `a link of the layer's own is followed inside`() throws {
         let world = try World()
         let archive = tar(
-            (TarEntry(.directory, "usr/bin", mode: 0o755), ""), (TarEntry(.symlink, "bin", mode: 0o777, link: "/usr/bin"), ""),
+            (TarEntry(.directory, "usr/bin", mode: 0o755), ""),
+            (TarEntry(.symlink, "bin", mode: 0o777, link: "/usr/bin"), ""),
             (TarEntry(.file, "bin/tool"), "t"))
         try world.unpack(archive)
         #expect(world.text("usr/bin/tool") == "t")

@@ -30,7 +30,8 @@ final class World {
         for name in try Files.names(in: path).sorted() where name != "fs" && name != "manifest" && name != "blob" {
             var status = stat()
             lstat(path + "/" + name, &status)
-            text += "\n\(name) \(status.st_mode) \(status.st_uid) \(status.st_size) \(status.st_mtim.tv_sec).\(status.st_mtim.tv_nsec)"
+            text +=
+                "\n\(name) \(status.st_mode) \(status.st_uid) \(status.st_size) \(status.st_mtim.tv_sec).\(status.st_mtim.tv_nsec)"
         }
         return text + "\n\(try Files.names(in: path + "/outside"))"
     }
@@ -53,7 +54,8 @@ final class World {
         try Files.replace(path + "/blob", with: archive, mode: 0o600)
         let blob = try Files.open(path + "/blob", O_RDONLY)
         return try UnpackHelper.unpackHere(
-            UnpackRequest(compression, into: target, whiteouts: form, lowers: lowers, manifest: manifest), from: blob.rawValue)
+            UnpackRequest(compression, into: target, whiteouts: form, lowers: lowers, manifest: manifest),
+            from: blob.rawValue)
     }
 
     func status(_ name: String) -> stat? {

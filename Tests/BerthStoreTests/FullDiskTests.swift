@@ -20,7 +20,8 @@ private final class SmallDisk {
 
 @Suite(.enabled(if: geteuid() == 0, "mounting a small tmpfs needs root"))
 struct FullDiskTests {
-    @Test func `a full disk is resourceExhausted, loses nothing, and writing goes on when there is room`() async throws {
+    @Test func `a full disk is resourceExhausted, loses nothing, and writing goes on when there is room`() async throws
+    {
         let disk = try SmallDisk(bytes: 2 << 20)
         let world = disk.world
         let database = try world.open()

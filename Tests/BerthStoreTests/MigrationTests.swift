@@ -7,7 +7,8 @@ import Testing
     @Test func `new migrations run once, in order, and each plugin has its own`() async throws {
         let world = try World()
         try await world.with { try await $0.insert("a") }
-        let more = World.migrations + [("2 note", "ALTER TABLE item ADD COLUMN note TEXT; UPDATE item SET note = 'old'")]
+        let more =
+            World.migrations + [("2 note", "ALTER TABLE item ADD COLUMN note TEXT; UPDATE item SET note = 'old'")]
         for _ in 0..<2 {
             let database = try world.open()
             try await database.migrate("test", more)

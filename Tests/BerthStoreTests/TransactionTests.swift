@@ -135,7 +135,9 @@ import Testing
         try await database.insert("a")
         await database.close()
         await database.close()
-        for attempt in [{ try await database.insert("b") }, { _ = try await database.keys() }] as [@Sendable () async throws -> Void] {
+        for attempt in [{ try await database.insert("b") }, { _ = try await database.keys() }]
+            as [@Sendable () async throws -> Void]
+        {
             let error = await #expect(throws: BerthError.self) { try await attempt() }
             #expect(error?.code == .unavailable)
         }

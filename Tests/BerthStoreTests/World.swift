@@ -52,7 +52,8 @@ final class World: Sendable {
 extension Database {
     func insert(_ key: String, bytes: Int = 1, durable: Bool = false) async throws {
         try await write(durable: durable) { connection in
-            _ = try connection.run("INSERT INTO item VALUES (?, ?)", [.text(key), .blob(Array(repeating: 7, count: bytes))])
+            _ = try connection.run(
+                "INSERT INTO item VALUES (?, ?)", [.text(key), .blob(Array(repeating: 7, count: bytes))])
         }
     }
 

@@ -78,13 +78,16 @@ import Testing
 
     @Test func `a deadline ends the call on both sides`() async throws {
         let cancelled = Shared(false)
-        let world = try World(["s/hang": { _ in
-            do { try await Task.sleep(for: .seconds(60)) } catch { cancelled.withLock { $0 = true } }
-            return []
-        }])
+        let world = try World([
+            "s/hang": { _ in
+                do { try await Task.sleep(for: .seconds(60)) } catch { cancelled.withLock { $0 = true } }
+                return []
+            }
+        ])
         let client = try await world.client()
         let began = ContinuousClock.now
-        #expect(await code { _ = try await client.call("s", "hang", [], timeout: .milliseconds(100)) } == .deadlineExceeded)
+        #expect(
+            await code { _ = try await client.call("s", "hang", [], timeout: .milliseconds(100)) } == .deadlineExceeded)
         #expect(ContinuousClock.now - began < .seconds(5))
         for _ in 0..<500 where !cancelled.withLock({ $0 }) { try await Task.sleep(for: .milliseconds(10)) }
         #expect(cancelled.withLock { $0 })
@@ -112,10 +115,12 @@ import Testing
     }
 
     @Test func `a lost connection fails what is under way and everything after it`() async throws {
-        let world = try World(["s/hang": { _ in
-            try await Task.sleep(for: .seconds(60))
-            return []
-        }])
+        let world = try World([
+            "s/hang": { _ in
+                try await Task.sleep(for: .seconds(60))
+                return []
+            }
+        ])
         let client = try await world.client()
         let calls = (0..<10).map { _ in Task { try await client.call("s", "hang", [], timeout: nil) } }
         while client.inFlight < 10 { try await Task.sleep(for: .milliseconds(1)) }
@@ -127,14 +132,22 @@ import Testing
         #expect(await code { _ = try await client.call("s", "hang", [], timeout: nil) } == .unavailable)
     }
 
-    @Test func `calls beyond a connection's limit are refused by the server, and beyond the client's by the client`() async throws {
-        let world = try World(["s/hang": { _ in
-            try await Task.sleep(for: .seconds(60))
-            return []
-        }])
+    @Test func `calls beyond a connection's limit are refused by the server, and beyond the client's by the client`()
+        async throws
+    {
+        let world = try World([
+            "s/hang": { _ in
+                try await Task.sleep(for: .seconds(60))
+                return []
+            }
+        ])
         let client = try await world.client()
-        let calls = (0..<TTRPCClient.maxInFlight + 1).map { _ in Task { try await client.call("s", "hang", [], timeout: nil) } }
-        for _ in 0..<500 where client.inFlight != TTRPCServer.maxInFlight { try await Task.sleep(for: .milliseconds(10)) }
+        let calls = (0..<TTRPCClient.maxInFlight + 1).map { _ in
+            Task { try await client.call("s", "hang", [], timeout: nil) }
+        }
+        for _ in 0..<500 where client.inFlight != TTRPCServer.maxInFlight {
+            try await Task.sleep(for: .milliseconds(10))
+        }
         #expect(client.inFlight == TTRPCServer.maxInFlight)
         client.close()
         var codes: [BerthError.Code: Int] = [:]
@@ -163,7 +176,8 @@ import Testing
             stream.close()
         }
         let raw = try await world.loop.connect(.unix(world.path))
-        let even = Frame(stream: 2, kind: .request, data: TTRPCRequest(service: "s", method: "echo", payload: []).encoded())
+        let even = Frame(
+            stream: 2, kind: .request, data: TTRPCRequest(service: "s", method: "echo", payload: []).encoded())
         try await raw.write(even.encoded() ?? [])
         var decoder = FrameDecoder()
         decoder.append(try await raw.read(max: 4096))

@@ -114,7 +114,9 @@ import Testing
         request.options = WireAny(typeURL: "t", value: [1, 2, 3])
         let wire = request.encoded()
         var refused = 0
-        for count in 0..<wire.count where (try? CreateTaskRequest(decoding: Array(wire[..<count]))) == nil { refused += 1 }
+        for count in 0..<wire.count where (try? CreateTaskRequest(decoding: Array(wire[..<count]))) == nil {
+            refused += 1
+        }
         for bit in 0..<wire.count * 8 {
             var broken = wire
             broken[bit / 8] ^= 1 << UInt8(bit % 8)

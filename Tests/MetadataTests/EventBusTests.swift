@@ -12,7 +12,9 @@ import Testing
     }
 
     private func event(_ topic: String, bytes: Int = 1) -> EventEnvelope {
-        EventEnvelope(namespace: "k8s.io", topic: topic, event: AnyMessage(typeURL: "t", value: Array(repeating: 0, count: bytes)))
+        EventEnvelope(
+            namespace: "k8s.io", topic: topic, event: AnyMessage(typeURL: "t", value: Array(repeating: 0, count: bytes))
+        )
     }
 
     @Test func `each subscriber gets every event from its subscription on, in order`() async throws {

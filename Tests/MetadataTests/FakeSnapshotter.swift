@@ -50,12 +50,14 @@ actor FakeSnapshotter: Snapshotter {
         return try await mounts(of: key)
     }
 
-    func commit(_ name: SnapshotKey, from key: SnapshotKey, parent: SnapshotKey?, labels: [String: String]) async throws {
+    func commit(_ name: SnapshotKey, from key: SnapshotKey, parent: SnapshotKey?, labels: [String: String]) async throws
+    {
         let info = try await stat(key)
         guard infos[name] == nil else { throw BerthError(.alreadyExists, "'\(name)' exists") }
         infos[key] = nil
         infos[name] = SnapshotInfo(
-            key: name, parent: parent ?? info.parent, kind: .committed, labels: labels, createdAt: .now(), updatedAt: .now())
+            key: name, parent: parent ?? info.parent, kind: .committed, labels: labels, createdAt: .now(),
+            updatedAt: .now())
     }
 
     func remove(_ key: SnapshotKey) async throws {

@@ -22,10 +22,11 @@ import Testing
     ])
     func `matches`(_ filter: String) throws { #expect(try matches(filter)) }
 
-    @Test(arguments: [
-        "missing", "name==db", "name!=web", "name~=^x", "name==web,id==c2", "labels.missing", "labels.app==",
-        "labels.missing==x", "labels==shop",
-    ].filter { $0 != "labels.app==" })
+    @Test(
+        arguments: [
+            "missing", "name==db", "name!=web", "name~=^x", "name==web,id==c2", "labels.missing", "labels.app==",
+            "labels.missing==x", "labels==shop",
+        ].filter { $0 != "labels.app==" })
     func `does not match`(_ filter: String) throws { #expect(try !matches(filter)) }
 
     @Test func `any of several filters may match, and none at all match everything`() throws {

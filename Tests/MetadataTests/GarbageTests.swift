@@ -41,14 +41,17 @@ private struct Yard: Sendable {
                         "containerd.io/gc.ref.content.l.0": layer.description,
                     ]), in: Self.ns)
             try writer.putBlob(
-                BlobRecord(digest: config, size: 20, labels: ["containerd.io/gc.ref.snapshot.fake": "chain"]), in: Self.ns)
+                BlobRecord(digest: config, size: 20, labels: ["containerd.io/gc.ref.snapshot.fake": "chain"]),
+                in: Self.ns)
             try writer.putBlob(BlobRecord(digest: layer, size: 300), in: Self.ns)
             let target = Descriptor(mediaType: "m", digest: manifest, size: 10)
             try writer.putImage(ImageRecord(name: "busybox", target: target), in: Self.ns)
         }
     }
 
-    func write(_ body: @escaping @Sendable (any MetadataWriter) throws -> Void) async throws { try await store.write(body) }
+    func write(_ body: @escaping @Sendable (any MetadataWriter) throws -> Void) async throws {
+        try await store.write(body)
+    }
     func deleteImage() async throws { try await store.write { try $0.deleteImage("busybox", in: Self.ns) } }
 
     /// What there is: blobs' rows, bytes, and snapshots' rows.
@@ -197,13 +200,16 @@ private struct Yard: Sendable {
                 try writer.addResource(.content(digests[1]), to: "l", in: Yard.ns)
             }
             let report = try await yard.sweeper.collect()
-            #expect(report.removed == [GarbageItem(namespace: "", kind: .content, key: digests[2].description, size: 1)])
+            #expect(
+                report.removed == [GarbageItem(namespace: "", kind: .content, key: digests[2].description, size: 1)])
         }
     }
 
     @Test func `an unfinished download goes when nobody goes on with it, unless a lease holds it`() async throws {
         try await with { yard in
-            for (ref, hours) in [("young", Int64(1)), ("old", 25), ("held", 25)] { yard.content.begin(ref, age: hours * 3600) }
+            for (ref, hours) in [("young", Int64(1)), ("old", 25), ("held", 25)] {
+                yard.content.begin(ref, age: hours * 3600)
+            }
             try await yard.write { writer in
                 try writer.createLease(LeaseRecord(id: "l"), in: Yard.ns)
                 try writer.addResource(.ingest(ref: "held"), to: "l", in: Yard.ns)

@@ -18,7 +18,8 @@ private struct TableWorld: Sendable {
     }
 
     func key(_ identity: String = "pod", _ fingerprint: String = "") -> OperationKey {
-        OperationKey(kind: "RunPodSandbox", identity: identity, fingerprint: fingerprint, subject: identity, caller: "test")
+        OperationKey(
+            kind: "RunPodSandbox", identity: identity, fingerprint: fingerprint, subject: identity, caller: "test")
     }
 
     func until(_ condition: @Sendable ([OperationInfo]) -> Bool) async {
@@ -87,7 +88,9 @@ private actor Door {
     @Test func `the same identity of another kind is another operation`() async throws {
         let world = TableWorld()
         let door = Door()
-        async let first: Void = world.table.run(world.key(), deadline: .seconds(60), abandon: nil) { _ in await door.pass() }
+        async let first: Void = world.table.run(world.key(), deadline: .seconds(60), abandon: nil) { _ in
+            await door.pass()
+        }
         await world.until { $0.count == 1 }
         let other = OperationKey(kind: "StopPodSandbox", identity: "pod", subject: "pod")
         #expect(try await world.table.run(other, deadline: .seconds(60), abandon: nil) { _ in 3 } == 3)
@@ -186,7 +189,8 @@ private actor Door {
         #expect(error?.code == .deadlineExceeded)
         #expect(
             error?.message
-                == "RunPodSandbox 'web' (operation 1): not done within 30.0 seconds; it is at stage 'network', waiting for plugin 'bridge'")
+                == "RunPodSandbox 'web' (operation 1): not done within 30.0 seconds; it is at stage 'network', waiting for plugin 'bridge'"
+        )
         await world.until { $0.isEmpty }
     }
 
@@ -233,7 +237,9 @@ private actor Door {
             $0.maxWaiters = 1
         }
         let door = Door()
-        async let first: Void = world.table.run(world.key(), deadline: .seconds(60), abandon: nil) { _ in await door.pass() }
+        async let first: Void = world.table.run(world.key(), deadline: .seconds(60), abandon: nil) { _ in
+            await door.pass()
+        }
         await world.until { $0.count == 1 }
         for identity in ["pod", "other"] {
             let error = await #expect(throws: BerthError.self) {

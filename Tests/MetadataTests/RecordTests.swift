@@ -10,7 +10,9 @@ import Testing
 
     private func image(_ name: String, _ labels: [String: String] = [:]) throws -> ImageRecord {
         ImageRecord(
-            name: name, target: Descriptor(mediaType: "application/vnd.oci.image.manifest.v1+json", digest: try .test("a"), size: 7),
+            name: name,
+            target: Descriptor(
+                mediaType: "application/vnd.oci.image.manifest.v1+json", digest: try .test("a"), size: 7),
             labels: labels)
     }
 
@@ -18,7 +20,8 @@ import Testing
         let world = try World()
         let ns = ns
         var container = ContainerRecord(id: "c1", runtime: "io.containerd.berth.v1")
-        container.spec = AnyMessage(typeURL: "types.containerd.io/opencontainers/runtime-spec/1/Spec", value: [0, 1, 255, 10])
+        container.spec = AnyMessage(
+            typeURL: "types.containerd.io/opencontainers/runtime-spec/1/Spec", value: [0, 1, 255, 10])
         container.extensions = ["io.cri-containerd": AnyMessage(typeURL: "x", value: [7])]
         container.snapshotKey = "c1"
         container.sandboxID = "p1"
@@ -141,7 +144,9 @@ import Testing
         try await World().with { (store: SQLiteMetadata) async throws -> Void in
             await expect(.notFound) { try await store.write { try $0.addResource(all[0], to: "l", in: "ns") } }
             try await store.write { try $0.createLease(LeaseRecord(id: "l"), in: "ns") }
-            for _ in 0..<2 { try await store.write { writer in for one in all { try writer.addResource(one, to: "l", in: "ns") } } }
+            for _ in 0..<2 {
+                try await store.write { writer in for one in all { try writer.addResource(one, to: "l", in: "ns") } }
+            }
             #expect(try await store.read { try $0.resources(of: "l", in: "ns") } == all)
             try await store.write { try $0.removeResource(all[3], from: "l", in: "ns") }
             #expect(try await store.read { try $0.resources(of: "l", in: "ns") } == Array(all.dropLast()))

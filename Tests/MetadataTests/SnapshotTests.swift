@@ -54,7 +54,8 @@ import Testing
         try await world.with { (store: SQLiteMetadata) async throws -> Void in
             let service = try await world.snapshots(store)
             for namespace in ["one", "two"] as [NamespaceID] {
-                _ = try await service.prepare("k", parent: nil, readOnly: false, on: SnapshotTarget("fake", in: namespace))
+                _ = try await service.prepare(
+                    "k", parent: nil, readOnly: false, on: SnapshotTarget("fake", in: namespace))
             }
             #expect(await world.driver.infos.count == 2)
         }
@@ -87,7 +88,9 @@ import Testing
             _ = try await service.prepare("k", parent: nil, readOnly: false, on: target)
             try await service.commit("chain", from: "k", on: target)
             #expect(
-                try await store.read { try $0.resources(of: "l", in: "ns") } == [.snapshot(snapshotter: "fake", key: "chain")])
+                try await store.read { try $0.resources(of: "l", in: "ns") } == [
+                    .snapshot(snapshotter: "fake", key: "chain")
+                ])
         }
     }
 
@@ -96,7 +99,9 @@ import Testing
         let target = target
         try await world.with { (store: SQLiteMetadata) async throws -> Void in
             let service = try await world.snapshots(store)
-            for key in ["a", "b"] as [SnapshotKey] { _ = try await service.prepare(key, parent: nil, readOnly: false, on: target) }
+            for key in ["a", "b"] as [SnapshotKey] {
+                _ = try await service.prepare(key, parent: nil, readOnly: false, on: target)
+            }
             async let first = code { try await service.commit("chain", from: "a", on: target) }
             async let second = code { try await service.commit("chain", from: "b", on: target) }
             let codes = await [first, second]
@@ -143,7 +148,8 @@ import Testing
         }
     }
 
-    @Test func `a kill after the row's deletion, before the driver's: the snapshot goes, children first`() async throws {
+    @Test func `a kill after the row's deletion, before the driver's: the snapshot goes, children first`() async throws
+    {
         let world = try World()
         let target = target
         try await world.with { (store: SQLiteMetadata) async throws -> Void in

@@ -8,7 +8,9 @@ import Testing
 
 @Suite struct SweepScheduleTests {
     /// A schedule on a clock that stands still, over a store with one image and its blob.
-    private func with(_ body: @Sendable (World, SQLiteMetadata, FakeContent, ManualClock, Shared<[PluginHealth]>) async throws -> Void) async throws {
+    private func with(
+        _ body: @Sendable (World, SQLiteMetadata, FakeContent, ManualClock, Shared<[PluginHealth]>) async throws -> Void
+    ) async throws {
         let world = try World()
         try await world.with { (store: SQLiteMetadata) async throws -> Void in
             let content = FakeContent()
@@ -26,7 +28,9 @@ import Testing
             }
             let health = Shared<[PluginHealth]>([])
             let hints = await store.hints()
-            let running = Task { try await schedule.run(hints: hints) { state in health.withLock { $0.append(state) } } }
+            let running = Task {
+                try await schedule.run(hints: hints) { state in health.withLock { $0.append(state) } }
+            }
             // The schedule's own period and the delay after the start.
             await clock.waitForSleepers(2)
             try await body(world, store, content, clock, health)

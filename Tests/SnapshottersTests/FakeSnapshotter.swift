@@ -32,16 +32,20 @@ actor FakeSnapshotter: Snapshotter {
     }
 
     func mounts(of key: SnapshotKey) async throws -> [Mount] {
-        guard try await stat(key).kind != .committed else { throw BerthError(.failedPrecondition, "'\(key)' is committed") }
+        guard try await stat(key).kind != .committed else {
+            throw BerthError(.failedPrecondition, "'\(key)' is committed")
+        }
         return [Mount(type: "fake", source: key.rawValue)]
     }
 
     func prepare(_ key: SnapshotKey, parent: SnapshotKey?, labels: [String: String]) async throws -> [Mount] {
-        try await make(SnapshotInfo(key: key, parent: parent, kind: .active, labels: labels, createdAt: .now(), updatedAt: .now()))
+        try await make(
+            SnapshotInfo(key: key, parent: parent, kind: .active, labels: labels, createdAt: .now(), updatedAt: .now()))
     }
 
     func view(_ key: SnapshotKey, parent: SnapshotKey?, labels: [String: String]) async throws -> [Mount] {
-        try await make(SnapshotInfo(key: key, parent: parent, kind: .view, labels: labels, createdAt: .now(), updatedAt: .now()))
+        try await make(
+            SnapshotInfo(key: key, parent: parent, kind: .view, labels: labels, createdAt: .now(), updatedAt: .now()))
     }
 
     private func make(_ info: SnapshotInfo) async throws -> [Mount] {
@@ -53,14 +57,16 @@ actor FakeSnapshotter: Snapshotter {
         return try await mounts(of: info.key)
     }
 
-    func commit(_ name: SnapshotKey, from key: SnapshotKey, parent: SnapshotKey?, labels: [String: String]) async throws {
+    func commit(_ name: SnapshotKey, from key: SnapshotKey, parent: SnapshotKey?, labels: [String: String]) async throws
+    {
         let info = try await stat(key)
         guard info.kind == .active else { throw BerthError(.failedPrecondition, "'\(key)' is not active") }
         guard infos[name] == nil else { throw BerthError(.alreadyExists, "'\(name)' exists") }
         if let parent { _ = try await stat(parent) }
         infos[key] = nil
         infos[name] = SnapshotInfo(
-            key: name, parent: parent ?? info.parent, kind: .committed, labels: labels, createdAt: .now(), updatedAt: .now())
+            key: name, parent: parent ?? info.parent, kind: .committed, labels: labels, createdAt: .now(),
+            updatedAt: .now())
     }
 
     func remove(_ key: SnapshotKey) async throws {

@@ -8,7 +8,8 @@ internal import SystemPackage
 
 /// The engine's own files: what it mounts into containers, volumes of images, logs of pods without a log directory.
 ///
-/// `STATE/pods/ID` (hosts, resolv.conf, hostname, shm), `STATE/containers/ID` (stdin), `ROOT/volumes/ID`, `ROOT/logs/POD`.
+/// `STATE/pods/ID` (hosts, resolv.conf, hostname, shm), `STATE/containers/ID` (stdin), `ROOT/volumes/ID`,
+/// `ROOT/logs/POD`.
 struct PodFiles: Sendable {
     let root: FilePath
     let state: FilePath

@@ -157,7 +157,8 @@ struct Pull: Sendable {
             .notFound, "no image for platform \(choice.wanted); there are: \(offered.joined(separator: ", "))")
     }
 
-    /// A document by its descriptor: from the store if it is there and was the namespace's before, else from the registry.
+    /// A document by its descriptor: from the store if it is there and was the namespace's before, else from the
+    /// registry.
     private func document(_ descriptor: Descriptor) async throws -> [UInt8] {
         let what = "get manifest \(descriptor.digest) of '\(reference.name)'"
         guard MediaType.isIndex(descriptor.mediaType) || MediaType.isManifest(descriptor.mediaType) else {

@@ -45,7 +45,9 @@ struct SweepSchedule: Sendable {
 
     private func collect(_ report: @Sendable (PluginHealth) -> Void) async throws {
         if let reason = try await sweeper.pauseReason() {
-            report(.degraded("nothing is collected by itself: \(reason); look with `berth gc --dry-run`, then run `berth gc`"))
+            report(
+                .degraded(
+                    "nothing is collected by itself: \(reason); look with `berth gc --dry-run`, then run `berth gc`"))
             return
         }
         let begin = ContinuousClock.now
@@ -53,7 +55,8 @@ struct SweepSchedule: Sendable {
             let result = try await sweeper.collectByItself()
             report(.healthy)
             if !result.removed.isEmpty {
-                logger.info("garbage collected", metadata: ["removed": "\(result.removed.count)", "kept": "\(result.kept)"])
+                logger.info(
+                    "garbage collected", metadata: ["removed": "\(result.removed.count)", "kept": "\(result.kept)"])
             }
         } catch let error as BerthError {
             // The next one tries again; a full disk or a driver that is away must not end the schedule.

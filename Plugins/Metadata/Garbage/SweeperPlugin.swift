@@ -8,7 +8,8 @@ package struct SweeperConfig: PluginConfig {
     package var automatic = true
     /// How long after the start the first collection comes, in seconds.
     package var startupDelaySeconds = 10
-    /// How long after something was removed a collection comes, in milliseconds; what is removed meanwhile goes with it.
+    /// How long after something was removed a collection comes, in milliseconds; what is removed meanwhile goes with
+    /// it.
     package var delayMilliseconds = 500
     /// How often it collects without being asked, in minutes; 0 is never.
     package var scheduleMinutes = 60
@@ -29,7 +30,8 @@ package struct SweeperConfig: PluginConfig {
             ConfigKey("startup_delay_seconds", "how long after the start the first collection comes"),
             ConfigKey("delay_milliseconds", "how long after something was removed a collection comes"),
             ConfigKey("schedule_minutes", "how often it collects without being asked; 0 is never"),
-            ConfigKey("max_percent", "the most of the time that collections take: a long one is followed by a long pause"),
+            ConfigKey(
+                "max_percent", "the most of the time that collections take: a long one is followed by a long pause"),
             ConfigKey("batch", "the most rows that one transaction removes"),
             ConfigKey("ingest_hours", "how long an unfinished download is kept that nobody goes on with"),
             ConfigKey("orphan_minutes", "how long bytes without a row are kept: the row may be on its way"),

@@ -85,7 +85,8 @@ actor JoiningOperationTable: OperationTable {
         guard entries.count < config.maxOperations else {
             throw BerthError(
                 .resourceExhausted,
-                "\(key.kind) '\(key.subject)': \(config.maxOperations) operations are in flight; `berth ops` lists them")
+                "\(key.kind) '\(key.subject)': \(config.maxOperations) operations are in flight; `berth ops` lists them"
+            )
         }
         lastID += 1
         let id = lastID
@@ -186,7 +187,8 @@ actor JoiningOperationTable: OperationTable {
     private func expire(_ id: UInt64) {
         guard let entry = entries[id], case .running = entry.phase else { return }
         let error = entry.overdue
-        logger.warning("an operation passed its deadline", metadata: ["operation": "\(entry.name)", "error": "\(error)"])
+        logger.warning(
+            "an operation passed its deadline", metadata: ["operation": "\(entry.name)", "error": "\(error)"])
         entries[id]?.phase = .overdue
         entries[id]?.waiters = [:]
         current[OperationIdentity(entry.key)] = nil

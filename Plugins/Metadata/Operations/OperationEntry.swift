@@ -61,7 +61,8 @@ struct OperationEntry {
     var overdue: BerthError {
         let place = progress.now
         let wait = place.waitingFor.isEmpty ? "" : ", waiting for \(place.waitingFor)"
-        return BerthError(.deadlineExceeded, "\(name): not done within \(deadline); it is at stage '\(place.stage)'\(wait)")
+        return BerthError(
+            .deadlineExceeded, "\(name): not done within \(deadline); it is at stage '\(place.stage)'\(wait)")
     }
 
     var info: OperationInfo {

@@ -2,8 +2,8 @@ internal import BerthBase
 
 /// One line of a log as CRI writes it: `TIME STREAM TAGS TEXT`.
 ///
-/// Source: Kubernetes, "CRI container log format". The tag `P` marks a part of a line that goes on in the next one of its
-/// stream, `F` the last or only part.
+/// Source: Kubernetes, "CRI container log format". The tag `P` marks a part of a line that goes on in the next one of
+/// its stream, `F` the last or only part.
 struct LogLine: Equatable {
     var time: Substring
     var isError: Bool

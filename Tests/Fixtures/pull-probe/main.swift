@@ -38,7 +38,9 @@ func leftovers(_ found: Found) async throws -> [String] {
                 }.map { "snapshot \($0.key)" }
         }
     }
-    let driver = try await found.snapshots.driver("overlay").list().filter { $0.kind != .committed }.map { "active \($0.key)" }
+    let driver = try await found.snapshots.driver("overlay").list().filter { $0.kind != .committed }.map {
+        "active \($0.key)"
+    }
     return rows + driver + (try await found.content.ingests()).map { "ingest \($0.ref)" }
 }
 
