@@ -36,7 +36,7 @@ struct RequestHead {
 
     /// Takes a field; false when the list is far longer than `limit`.
     mutating func add(_ name: Bytes, _ value: Bytes, _ routes: RouteTable, limit: Int) -> Bool {
-        guard count(name, value) <= limit, let first = unsafe name.first else {
+        guard unsafe count(name, value) <= limit, let first = unsafe name.first else {
             fail(.resourceExhausted, "the headers are more than \(limit) bytes", http: "431")
             return size <= Self.patience * limit
         }

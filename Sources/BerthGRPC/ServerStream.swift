@@ -46,7 +46,7 @@ final class ServerStream: @unchecked Sendable {
     func header(_ name: Bytes, _ value: Bytes) -> Bool {
         let limit = connection.limits.maxHeaderListBytes
         // Nothing that gRPC sends behind a request is of use; it only must not be too much.
-        if headIsWhole { return head.count(name, value) <= limit }
+        if headIsWhole { return unsafe head.count(name, value) <= limit }
         return unsafe head.add(name, value, connection.server.routes, limit: limit)
     }
 
