@@ -131,6 +131,41 @@ struct ShimTests {
         try world.end(shim)
     }
 
+    @Test func `many containers and execs in one shim leave no descriptor and take no memory`() throws {
+        let world = try ShimWorld()
+        let shim = try world.launch("sleep 1000")
+        let log = world.folder + "/logs/many"
+        func cycle(_ number: Int) throws {
+            let id = "\(world.id)-\(number)"
+            try world.make(id, "echo x", rootfs: world.bundle(world.id) + "/rootfs")
+            var request = world.creation(id)
+            if number.isMultiple(of: 2) { (request.stdout, request.stderr) = ("cri://" + log, "cri://" + log) }
+            _ = try shim.task("Create", request, CreateTaskResponse.self)
+            if number.isMultiple(of: 3) { _ = try shim.task("Kill", KillRequest(id, 9), WireEmpty.self) }
+            if !number.isMultiple(of: 3) { _ = try shim.task("Start", StartRequest(id), StartResponse.self) }
+            _ = try shim.task("Wait", WaitRequest(id), WaitResponse.self)
+            _ = try shim.task("Delete", DeleteRequest(id), DeleteResponse.self)
+            var exec = ExecSyncRequest()
+            (exec.id, exec.limit) = (world.id, 100)
+            exec.process = try OCIJSON.encode(OCIProcess(args: ["true"], env: ["PATH=/bin"]))
+            _ = try shim.call(BerthShimService.name, "ExecSync", exec, ExecSyncResponse.self)
+            #expect(!world.cgroupExists(id))
+        }
+        func memory() throws -> Int {
+            usleep(300_000)
+            let rollup = try Files.text("/proc/\(shim.shimPID)/smaps_rollup").split(separator: "\n")
+            let line = rollup.first { $0.hasPrefix("Private_Dirty") } ?? ""
+            return Int(line.split(separator: " ").dropLast().last ?? "") ?? 0
+        }
+        for number in 0..<10 { try cycle(number) }
+        let descriptors = try Files.names(in: "/proc/\(shim.shimPID)/fd").count, before = try memory()
+        for number in 10..<70 { try cycle(number) }
+        let after = try memory()
+        #expect(try Files.names(in: "/proc/\(shim.shimPID)/fd").count == descriptors)
+        #expect(after < before + 300, "KiB of private memory: \(before), then \(after)")
+        try world.end(shim)
+    }
+
     @Test func `after kill -9 of the shim delete removes what it left`() throws {
         let world = try ShimWorld()
         let shim = try world.launch("sleep 1000")

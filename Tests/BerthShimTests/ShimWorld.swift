@@ -51,24 +51,30 @@ final class ShimWorld: Sendable {
     /// A name for the container of this world, also of its cgroup.
     var id: String { "st-" + (folder.split(separator: "/").last.map(String.init) ?? "").dropFirst(10) }
 
-    /// Makes a bundle; `script` is what its container runs.
-    func make(_ id: String, _ script: String = "sleep 1000", _ change: (inout OCISpec) -> Void = { _ in }) throws {
-        let bin = bundle(id) + "/rootfs/bin"
+    /// Makes a bundle; `script` is what its container runs. With `rootfs` it shares another's.
+    func make(
+        _ id: String, _ script: String = "sleep 1000", rootfs: String? = nil,
+        _ change: (inout OCISpec) -> Void = { _ in }
+    ) throws {
+        if rootfs == nil { try makeRootfs(bundle(id) + "/rootfs/bin") }
+        try Files.makeDirectories(bundle(id), mode: 0o755)
+        var spec = OCISpec.example()
+        spec.process?.terminal = false
+        spec.process?.args = ["sh", "-c", script]
+        spec.linux?.cgroupsPath = "/" + id
+        if let rootfs { spec.root = OCIRoot(path: rootfs) }
+        change(&spec)
+        try Files.replace(bundle(id) + "/config.json", with: try spec.json(), mode: 0o600)
+        bundles.withLock { $0.append(id) }
+    }
+
+    private func makeRootfs(_ bin: String) throws {
         try Files.makeDirectories(bin, mode: 0o755)
         try Files.replace(bin + "/busybox", with: try Files.read("/bin/busybox"), mode: 0o755)
         for name in [
             "sh", "cat", "sleep", "true", "echo", "setsid", "stty", "tty", "seq", "hostname", "readlink", "kill", "id",
             "yes",
-        ] {
-            symlink("busybox", bin + "/" + name)
-        }
-        var spec = OCISpec.example()
-        spec.process?.terminal = false
-        spec.process?.args = ["sh", "-c", script]
-        spec.linux?.cgroupsPath = "/" + id
-        change(&spec)
-        try Files.replace(bundle(id) + "/config.json", with: try spec.json(), mode: 0o600)
-        bundles.withLock { $0.append(id) }
+        ] { symlink("busybox", bin + "/" + name) }
     }
 
     /// Runs a verb of the shim; its standard output.
