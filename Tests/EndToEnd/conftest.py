@@ -81,6 +81,7 @@ def client(daemon, world):
 def pytest_runtest_makereport(item, call):
     outcome = yield
     report = outcome.get_result()
+    item.rep_failed = report.failed or getattr(item, "rep_failed", False)
     daemon = item.funcargs.get("daemon") if hasattr(item, "funcargs") else None
     if report.failed and daemon is not None:
         report.sections.append(("berthd's log", daemon.tail(30)))

@@ -199,7 +199,7 @@ class Berthd:
         return run(self.binaries / "berth", "--address", self.socket, *arguments, check=check, **options)
 
     def databases(self):
-        return [path for path in self.root.rglob("*") if path.is_file() and path.suffix in (".db", ".sqlite")]
+        return sorted(path for path in self.root.glob("*/*") if path.suffix in (".db", ".sqlite") and path.is_file())
 
     # What there is of this daemon on the machine.
 
