@@ -75,8 +75,8 @@ package final class Database: Sendable {
             throw BerthError(
                 .failedPrecondition,
                 """
-                the database has the migration '\(newer)' of '\(plugin)', which this berthd does not know: it is from a \
-                newer version; upgrade berthd, or give it another root
+                the database has the migration '\(newer)' of '\(plugin)', which this berthd does not know: it is \
+                from a newer version; upgrade berthd, or give it another root
                 """)
         }
         if done.count == names.count { return }

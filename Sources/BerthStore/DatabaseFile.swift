@@ -44,7 +44,9 @@ struct DatabaseFile {
         let pages = try connection.first("PRAGMA page_count")?[0].number ?? 0
         let size = try connection.first("PRAGMA page_size")?[0].number ?? 0
         guard pages * size <= Self.maxCheckedBytes else { return }
-        for table in try Self.tables(of: connection) { _ = try connection.first("SELECT count(*) FROM \"\(table.name)\"") }
+        for table in try Self.tables(of: connection) {
+            _ = try connection.first("SELECT count(*) FROM \"\(table.name)\"")
+        }
     }
 
     private static func tables(of connection: Connection) throws -> [(name: String, sql: String)] {
@@ -73,7 +75,9 @@ struct DatabaseFile {
         }
         return (
             connection,
-            "the database was corrupt (\(error)); it was moved to '\(aside)' and \(saved) rows of it saved into a new one"
+            """
+            the database was corrupt (\(error)); it was moved to '\(aside)' and \(saved) rows of it saved into a new one
+            """
         )
     }
 

@@ -97,6 +97,6 @@ func refuseTerminal(interactive: Bool, tty: Bool) throws {
     guard interactive || tty else { return }
     let flag = interactive && tty ? "-it" : interactive ? "-i" : "-t"
     throw ValidationError(
-        "\(flag) is not supported yet: there is no way to attach a terminal or input; leave it out, or use 'exec' for commands"
+        "\(flag) is not supported yet: no terminal or input can be attached; leave it out, or use 'exec' for commands"
     )
 }

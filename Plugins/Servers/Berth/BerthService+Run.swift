@@ -23,7 +23,8 @@ extension BerthService {
                 if let taken = try await pods.pods(in: namespace).first(where: { $0.spec.name == name }) {
                     throw BerthError(
                         .alreadyExists,
-                        "run '\(request.image)': the name '\(name)' is taken by pod '\(taken.id)'; remove it or choose another")
+                        "run '\(request.image)': the name '\(name)' is taken by pod '\(taken.id)'; remove it first"
+                    )
                 }
                 return try await start(container, in: podSpec(request, name: name), pods, caller)
             }
