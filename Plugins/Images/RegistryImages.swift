@@ -18,12 +18,15 @@ extension Plugin {
             let clients = RegistryClients(
                 hosts: RegistryHosts(folders: config.certsDirs, plainHTTP: Set(config.plainHTTP)),
                 docker: DockerConfig(path: config.dockerConfig), settings: TransferSettings(config))
+            var helper = helper
+            helper.nursery = UnpackNursery(helper)
             let services = PullServices(
                 config: config, metadata: metadata, content: content, snapshots: snapshots, clients: clients,
                 helper: helper, durability: DurabilityQueue(), cleanup: CleanupQueue(), logger: context.logger)
             let images = RegistryImages(services: services)
             try await images.removeLeftovers()
             context.onStop("close connections") { clients.close() }
+            context.onStop("end the unpack nursery") { [helper] in await helper.nursery?.close() }
             context.run("make layers durable") { await services.durability.run(snapshots, context.logger) }
             context.run("undo what failed pulls left") { try await services.cleanup.run(context.logger) }
             context.run("close idle connections") {
@@ -67,6 +70,9 @@ struct RegistryImages: ImageService {
             _ = try services.snapshots.driver(snapshotter)
             let board = PullBoard(progress)
             board.enter("resolving")
+            let helper = services.helper
+            // The helpers' process is loaded while the registry thinks.
+            try? await Blocking.run(on: UnpackSession.lane) { try helper.nursery?.warmUp() }
             let client = try await services.clients.client(
                 for: reference, request.credential, plainHTTP: request.plainHTTP)
             let lease = try await PullLease("pull \(reference)", in: request.namespace, services)

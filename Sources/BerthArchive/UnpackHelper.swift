@@ -19,6 +19,7 @@ package enum UnpackHelper {
 
     /// The helper's main function: `arguments` is what follows the command's name. Returns the exit status.
     package static func main(_ arguments: [String]) -> Int32 {
+        if arguments.first == UnpackNursery.argument { return UnpackNursery.serve() }
         do {
             guard let text = arguments.first else { throw BerthError(.invalidArgument, "unpack-helper: no request") }
             let result = try run(UnpackRequest(JSONValue(parsing: Array(text.utf8))))

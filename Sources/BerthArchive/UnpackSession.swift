@@ -18,6 +18,8 @@ package final class UnpackSession: Sendable {
     package struct Command: Sendable {
         package var path: String
         package var arguments: [String]
+        /// What starts helpers faster, if there is one.
+        package var nursery: UnpackNursery?
         package init(_ path: String = "/proc/self/exe", _ arguments: [String] = [UnpackHelper.command]) {
             self.path = path
             self.arguments = arguments
@@ -64,10 +66,18 @@ package final class UnpackSession: Sendable {
         }
         let output = OwnedFD(ends[0])
         let theirs = OwnedFD(ends[1])
-        let words = command.arguments + [String(decoding: request.json.encoded(), as: UTF8.self)]
-        pid = try Self.spawn(command.path, words, stdio: [stdin, theirs.rawValue, STDERR_FILENO])
-        pidfd = try attempting("watch the unpack helper") { [pid] () throws(Errno) in try PidFD.open(pid) }
-        let (raw, child, told) = (output.release(), pid, told)
+        let text = request.json.encoded()
+        let isOurs = command.nursery == nil
+        if let nursery = command.nursery {
+            let started = try nursery.start(text, input: stdin, output: theirs.rawValue)
+            pid = started.pid
+            pidfd = started.pidfd
+        } else {
+            let words = command.arguments + [String(decoding: text, as: UTF8.self)]
+            pid = try Self.spawn(command.path, words, stdio: [stdin, theirs.rawValue, STDERR_FILENO])
+            pidfd = try attempting("watch the unpack helper") { [pid] () throws(Errno) in try PidFD.open(pid) }
+        }
+        let (raw, child, told) = (output.release(), isOurs ? pid : nil, told)
         outcome = Task {
             try await Blocking.run(on: Self.lane) { try Self.awaitResult(of: child, OwnedFD(raw), told) }
         }
@@ -140,7 +150,10 @@ package final class UnpackSession: Sendable {
     }
 
     /// Ends the helper at once. What it wrote stays: the caller removes the snapshot.
-    package func cancel() { try? PidFD.signal(pidfd.rawValue, SIGKILL) }
+    package func cancel() {
+        told.isCancelled.store(true, ordering: .relaxed)
+        try? PidFD.signal(pidfd.rawValue, SIGKILL)
+    }
 }
 
 // MARK: - The process
@@ -149,9 +162,10 @@ extension UnpackSession {
     /// How far the helper is, as it told.
     private final class Progress: Sendable {
         let tarBytes = Atomic<Int64>(0)
+        let isCancelled = Atomic<Bool>(false)
     }
 
-    private static func spawn(_ path: String, _ words: [String], stdio: [Int32]) throws -> Int32 {
+    static func spawn(_ path: String, _ words: [String], stdio: [Int32]) throws -> Int32 {
         var environment: [String] = []
         if let fault = getenv("BERTH_FAULT") { environment.append("BERTH_FAULT=" + String(cString: fault)) }
         func pointers(_ strings: [String]) -> [UnsafeMutablePointer<CChar>?] { strings.map { strdup($0) } + [nil] }
@@ -162,9 +176,9 @@ extension UnpackSession {
         return pid
     }
 
-    /// Reads what the helper tells until it ends, and reaps it. Blocks.
+    /// Reads what the helper tells until it ends, and reaps it if it is a child of this process. Blocks.
     private static func awaitResult(
-        of pid: Int32, _ output: consuming OwnedFD, _ told: Progress
+        of pid: Int32?, _ output: consuming OwnedFD, _ told: Progress
     ) throws -> UnpackResult {
         var line: [UInt8] = []
         var answer: JSONValue?
@@ -186,6 +200,13 @@ extension UnpackSession {
                     answer = value
                 }
             }
+        }
+        guard let pid else {
+            guard answer == nil else { return try result(answer, nil) }
+            guard !told.isCancelled.load(ordering: .relaxed) else {
+                throw BerthError(.cancelled, "unpack a layer: the helper was killed")
+            }
+            throw BerthError(.internal, "unpack a layer: the helper ended without a result")
         }
         let end = try attempting("wait for the unpack helper") { () throws(Errno) in try PidFD.reap(pid: pid) }
         return try result(answer, end)

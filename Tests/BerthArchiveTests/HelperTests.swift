@@ -44,6 +44,37 @@ import Testing
         #expect(try LayerManifest.verify(world.manifest, against: world.target))
     }
 
+    @Test func `a nursery forks helpers that are as confined, and starts anew when it is gone`() async throws {
+        let world = try World()
+        var forking = command
+        let nursery = UnpackNursery(command)
+        forking.nursery = nursery
+        let archive = tar((TarEntry(.file, "f"), "x"))
+        for round in 0..<3 {
+            let session = try UnpackSession.start(
+                UnpackRequest(.none, into: world.target, whiteouts: .overlay), forking)
+            try await session.write(Array(archive.prefix(512)))
+            var seen = ""
+            for _ in 0..<200 where !seen.contains("Seccomp:\t2") {
+                try await Task.sleep(for: .milliseconds(10))
+                seen = (try? Files.text("/proc/\(session.processID)/status")) ?? ""
+            }
+            #expect(seen.contains("Seccomp:\t2") && seen.contains("CapEff:\t000000008820001b"))
+            #expect(try link("/proc/self/ns/net") != link("/proc/\(session.processID)/ns/net"))
+            try await session.write(Array(archive.dropFirst(512)))
+            #expect(try await session.finish().entries == 1)
+            if round == 1 { await nursery.close() }
+        }
+        let hostile = try UnpackSession.start(UnpackRequest(.none, into: world.target, whiteouts: .overlay), forking)
+        try await hostile.write(tar((TarEntry(.file, "../x"), "x")))
+        await #expect(throws: BerthError.self) { _ = try await hostile.finish() }
+        let cancelled = try UnpackSession.start(UnpackRequest(.gzip, into: world.target, whiteouts: .overlay), forking)
+        cancelled.cancel()
+        do { _ = try await cancelled.finish() } catch let error as BerthError { #expect(error.code == .cancelled) }
+        await nursery.close()
+        #expect(world.isUntouched)
+    }
+
     @Test func `an error of the layer comes back with its code`() async throws {
         let world = try World()
         let session = try UnpackSession.start(UnpackRequest(.none, into: world.target, whiteouts: .overlay), command)

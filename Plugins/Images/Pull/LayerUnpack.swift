@@ -124,14 +124,22 @@ struct LayerUnpack: Sendable {
     private func unpack(into mounts: [Mount], _ first: BlobGrowth.Step, _ restarts: Int) async throws {
         var request = try UnpackRequest(Compression(mediaType: layer.mediaType), mounts: mounts)
         request.diffID = diffID
+        let wanted = request
+        // Starting a process blocks.
+        func starting(
+            _ body: @escaping @Sendable (UnpackRequest, UnpackSession.Command) throws -> UnpackSession
+        ) async throws -> UnpackSession {
+            let helper = services.helper
+            return try await Blocking.run(on: UnpackSession.lane) { try body(wanted, helper) }
+        }
         do {
             guard case .grown(let path, _) = first, let file = try open(path) else {
                 try await growth.stored()
                 let blob = try await services.content.path(of: layer.digest)
-                let session = try UnpackSession.begin(blob: blob.string, request, services.helper)
+                let session = try await starting { try UnpackSession.begin(blob: blob.string, $0, $1) }
                 return try await finish(session)
             }
-            let session = try UnpackSession.start(request, services.helper)
+            let session = try await starting { try UnpackSession.start($0, $1) }
             try await withTaskCancellationHandler {
                 try await follow(file, restarts, session)
             } onCancel: {

@@ -47,10 +47,11 @@ final class PullBoard: Sendable {
     func set(_ digest: Digest, _ layerState: PullProgress.Layer.State) {
         change { progress in
             for index in progress.layers.indices where progress.layers[index].digest == digest {
+                let layer = progress.layers[index]
+                // A layer that is unpacked while it arrives counts as arriving until it is here.
+                if layerState == .unpacking, layer.offset < layer.total { continue }
                 progress.layers[index].state = layerState
-                if layerState != .waiting, layerState != .downloading {
-                    progress.layers[index].offset = progress.layers[index].total
-                }
+                if layerState == .done || layerState == .exists { progress.layers[index].offset = layer.total }
             }
         }
     }

@@ -26,6 +26,12 @@ static inline int berth_set_xattr_of_name(const char *file, const char *name, co
 /// Gives the calling thread a working directory and a file mode mask of its own.
 int berth_own_working_directory(void);
 
+/// fork(2), for a process with one thread.
+static inline int berth_unpack_fork(void) {
+    int pid = fork();
+    return pid < 0 ? -errno : pid;
+}
+
 /// syncfs(2): flushes the file system behind a descriptor.
 int berth_sync_file_system(int fd);
 
