@@ -168,10 +168,8 @@ extension TarReader {
         case UInt8(ascii: "5"), UInt8(ascii: "D"): .directory
         case UInt8(ascii: "6"): .fifo
         default:
-            throw BerthError(
-                .unimplemented,
-                "read tar: member '\(String(decoding: name.prefix(200), as: UTF8.self))' has unknown type \(header.type)"
-            )
+            let text = String(decoding: name.prefix(200), as: UTF8.self)
+            throw BerthError(.unimplemented, "read tar: member '\(text)' has unknown type \(header.type)")
         }
     }
 
