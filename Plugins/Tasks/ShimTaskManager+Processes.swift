@@ -10,8 +10,9 @@ extension ShimTaskManager {
         try await during("run a command in '\(ref.container)'") {
             let shim = try await shim(of: ref)
             guard shim.can(ShimCapability.execSync) else {
-                return try await ForeignExec(shim: shim, container: ref.container.rawValue, folder: entry(ref).bundle.path)
-                    .run(process, timeout: timeout, limit: limit)
+                let folder = try await entry(ref).bundle.path
+                let foreign = ForeignExec(shim: shim, container: ref.container.rawValue, folder: folder)
+                return try await foreign.run(process, timeout: timeout, limit: limit)
             }
             let (output, code) = try await shim.execSync(
                 ref.container.rawValue, process: process, timeout: timeout, limit: limit)
@@ -42,7 +43,9 @@ extension ShimTaskManager {
             let shim = try await shim(of: ref)
             let id = ref.container.rawValue
             let answer = try await shim.wait(for: id, exec: execID)
-            do { _ = try await shim.delete(id, exec: execID) } catch let error as BerthError where error.code == .notFound {
+            do {
+                _ = try await shim.delete(id, exec: execID)
+            } catch let error as BerthError where error.code == .notFound {
                 // Deleted by another who waited.
             }
             return ExitStatus(code: answer.exitStatus, exitedAt: answer.exitedAt ?? .now())
