@@ -73,7 +73,9 @@ extension Cgroup {
     }
 
     private func table(_ controller: String, _ file: String) -> [String: UInt64] {
-        guard let directory = directory(of: controller), let text = try? Files.text("\(directory)/\(file)") else { return [:] }
+        guard let directory = directory(of: controller), let text = try? Files.text("\(directory)/\(file)") else {
+            return [:]
+        }
         var values: [String: UInt64] = [:]
         for line in text.split(separator: "\n") {
             let fields = line.split(separator: " ")
