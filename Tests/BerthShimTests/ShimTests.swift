@@ -166,6 +166,22 @@ struct ShimTests {
         try world.end(shim)
     }
 
+    @Test func `output goes to a file as it is, and to a logger that says it is ready`() throws {
+        let world = try ShimWorld()
+        let file = world.folder + "/file", logged = world.folder + "/logged", logger = world.folder + "/logger"
+        let script = "#!/bin/sh\nexec 5>&-\n{ echo \"$CONTAINER_ID $1\"; cat <&3; } > \(logged)\n"
+        try Files.replace(logger, with: Array(script.utf8), mode: 0o755)
+        let shim = try world.launch("echo a; printf b") { $0.stdout = "file://" + file }
+        _ = try shim.task("Wait", WaitRequest(world.id), WaitResponse.self)
+        #expect(try Files.text(file) == "a\nb")
+        try world.end(shim)
+        let again = try ShimWorld()
+        let other = try again.launch("echo c; echo d") { $0.stdout = "binary://\(logger)?word" }
+        _ = try other.task("Wait", WaitRequest(again.id), WaitResponse.self)
+        #expect(try again.text(logged, lines: 3) == ["\(again.id) word", "c", "d"])
+        try again.end(other)
+    }
+
     @Test func `after kill -9 of the shim delete removes what it left`() throws {
         let world = try ShimWorld()
         let shim = try world.launch("sleep 1000")
