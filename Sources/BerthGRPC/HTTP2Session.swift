@@ -1,7 +1,7 @@
 internal import BerthBase
 internal import CNghttp2
 
-// SAFETY (for the whole file): `Bytes` point into a buffer of nghttp2 and are valid during the call that hands them over;
+// SAFETY (for the whole file): `Bytes` point into a buffer of nghttp2, valid during the call that hands them over;
 // what outlives it is copied.
 
 /// Bytes of nghttp2 or of a socket, valid during one call.

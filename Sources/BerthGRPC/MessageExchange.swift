@@ -1,7 +1,7 @@
 internal import BerthBase
 internal import Synchronization
 
-// SAFETY (for the whole file): `Bytes` point into a buffer of nghttp2 and are valid during the call that hands them over;
+// SAFETY (for the whole file): `Bytes` point into a buffer of nghttp2, valid during the call that hands them over;
 // what outlives it is copied.
 
 /// The messages of one streaming call, between the loop's thread and a task: both directions bounded.

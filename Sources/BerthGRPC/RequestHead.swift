@@ -1,6 +1,6 @@
 internal import BerthBase
 
-// SAFETY (for the whole file): `Bytes` point into a buffer of nghttp2 and are valid during the call that hands them over;
+// SAFETY (for the whole file): `Bytes` point into a buffer of nghttp2, valid during the call that hands them over;
 // what outlives it is copied.
 
 /// The headers of a request, judged one by one as they come.
