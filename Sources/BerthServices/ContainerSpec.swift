@@ -228,6 +228,8 @@ public struct ContainerInfo: Sendable, Hashable {
     public var reason: String = ""
     /// A sentence for why it is there.
     public var message: String = ""
+    /// The image's name, `repository:tag`, or the image as it was asked for when it has none.
+    public var imageName: String = ""
     /// The digest of the image's config.
     public var imageID: String = ""
     /// The image by digest, `repository@sha256:…`, or its ID when it has no name.

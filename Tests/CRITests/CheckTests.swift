@@ -98,6 +98,14 @@ import Testing
         #expect(container { $0.resources.cpusetCPUs = "0;1" } == .invalidArgument)
         #expect(container { $0.resources.hugepages = ["3MB": 1] } == .invalidArgument)
         #expect(container { $0.resources.unified = ["memory.max": "max"] } == .invalidArgument)
+        var bare = World.facts
+        bare.hugetlb = false
+        var pages = ResourceLimits()
+        pages.hugepages = ["2MB": 0]
+        #expect(throws: Never.self) { try ResourceCheck.check(pages, bare) }
+        pages.hugepages = ["2MB": 1 << 21]
+        #expect(throws: BerthError.self) { try ResourceCheck.check(pages, bare) }
+        #expect(throws: Never.self) { try ResourceCheck.check(pages, World.facts) }
         var facts = World.facts
         facts.cgroupV2 = true
         var limits = ResourceLimits()

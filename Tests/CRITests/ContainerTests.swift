@@ -235,7 +235,8 @@ private let k8s: NamespaceID = "k8s.io"
         try await world.with { engine in
             world.images.config.withLock {
                 $0 =
-                    #"{"config":{"Cmd":["sh"],"Labels":{"containerd.io/restart.loguri":"binary:///x","io.cri-containerd.x":"1","io.containerd.x":"2"}}}"#
+                    #"{"config":{"Cmd":["sh"],"Labels":{"containerd.io/restart.loguri":"binary:///x","#
+                    + #""io.cri-containerd.x":"1","io.containerd.x":"2"}}}"#
             }
             let pod = try await engine.runPod(.test(), in: k8s, caller: "")
             let spec = ContainerSpec.test { $0.labels = ["containerd.io/mine": "3"] }

@@ -169,6 +169,7 @@ private func containerConfig(
             #expect(status.state == .containerCreated)
             #expect(status.imageID == "sha256:" + String(repeating: "b", count: 64))
             #expect(status.image.userSpecifiedImage == "busybox:1")
+            #expect(status.image.image == "docker.io/library/busybox:latest")
             #expect(status.logPath == world.folder.path + "/logs/app.log")
             #expect(status.user.linux.uid == 1000)
             #expect(status.user.linux.gid == 1001)

@@ -143,6 +143,8 @@ import Testing
         #expect(linux.memory?.limit == 1 << 26 && linux.memory?.swap == 1 << 27)
         #expect(linux.hugepageLimits == [OCIHugepageLimit(pageSize: "2MB", limit: 4096)])
         #expect(linux.unified == ["memory.high": "9"])
+        let bare = plan(with: { $0.facts.hugetlb = false }) { $0.resources.hugepages = ["2MB": 0] }
+        #expect(try bare.build().linux?.resources?.hugepageLimits == nil)
         let none = try #require(try plain().build().linux?.resources)
         #expect(none.cpu == nil && none.memory == nil && none.unified == nil)
     }

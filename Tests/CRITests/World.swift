@@ -52,6 +52,7 @@ final class World: Sendable {
         facts.capabilities = CapabilityChoice.defaults + ["CAP_NET_ADMIN", "CAP_SYS_ADMIN"]
         facts.knownCapabilities = Set(facts.capabilities + ["CAP_SYS_TIME", "CAP_SYS_RESOURCE"])
         facts.hostname = "node-1"
+        facts.hugepageSizes = ["2MB"]
         return facts
     }()
 

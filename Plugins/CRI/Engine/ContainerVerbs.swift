@@ -87,7 +87,7 @@ extension LocalPodEngine {
                 switch now.status.phase {
                 case .created: try await updateSpec(now, merged)
                 case .running:
-                    try await services.tasks.update(now.ref, resources: OCIJSON.encode(OCIResources(limits: resources)))
+                    try await services.tasks.update(now.ref, resources: OCIJSON.encode(limited(resources)))
                 case .starting, .exited, .removing:
                     throw BerthError(.failedPrecondition, "it is \(now.state.rawValue)")
                 }
@@ -96,9 +96,16 @@ extension LocalPodEngine {
         }
     }
 
+    /// The limits that this host can set; the others were checked to limit nothing.
+    private func limited(_ limits: ResourceLimits) -> OCIResources {
+        var resources = OCIResources(limits: limits)
+        if !facts.hugetlb { resources.hugepageLimits = nil }
+        return resources
+    }
+
     private func updateSpec(_ row: ContainerRow, _ limits: ResourceLimits) async throws {
         var spec = try OCISpec(json: await rows.spec(of: row))
-        var resources = OCIResources(limits: limits)
+        var resources = limited(limits)
         resources.devices = spec.linux?.resources?.devices
         spec.linux?.resources = resources
         spec.process?.oomScoreAdj = Int(limits.oomScoreAdj)

@@ -77,7 +77,8 @@ extension LocalPodEngine {
             id: draft.id, namespace: pod.namespace,
             origin: .init(
                 pod: pod.id, spec: spec, digest: digest, runtime: pod.origin.runtime,
-                imageID: draft.image.id.description, imageRef: Self.imageRef(draft.image), createdAt: .now(),
+                imageName: Self.imageName(draft.image, asked: spec.image), imageID: draft.image.id.description,
+                imageRef: Self.imageRef(draft.image), createdAt: .now(),
                 logPath: logPath, stopSignal: try Self.stopSignal(spec, draft.config), user: plan.user,
                 arguments: try plan.arguments(), snapshotter: config.snapshotter,
                 snapshotKey: SnapshotKey(draft.id.rawValue), stdin: stdin),
@@ -208,6 +209,10 @@ extension LocalPodEngine {
     private static func stopSignal(_ spec: ContainerSpec, _ image: ImageConfig) throws -> String {
         let text = spec.stopSignal.isEmpty ? image.stopSignal : spec.stopSignal
         return SignalName.name(of: text.isEmpty ? 15 : try SignalName.number(text))
+    }
+
+    private static func imageName(_ image: ImageInfo, asked: String) -> String {
+        image.names.contains(asked) ? asked : image.names.first { !$0.contains("@") } ?? asked
     }
 
     private static func imageRef(_ image: ImageInfo) -> String {

@@ -133,7 +133,8 @@ struct EngineRows: Sendable {
                     where key.rawValue == id { snapshotters.append(snapshotter) }
                     all.append(
                         UnfinishedCreate(
-                            namespace: namespace, lease: lease.id, container: ContainerID(id), snapshotters: snapshotters))
+                            namespace: namespace, lease: lease.id, container: ContainerID(id),
+                            snapshotters: snapshotters))
                 }
             }
             return all

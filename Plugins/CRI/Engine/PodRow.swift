@@ -74,6 +74,7 @@ struct ContainerRow: Sendable, Hashable {
         var spec: ContainerSpec
         var digest: String
         var runtime: String
+        var imageName: String
         var imageID: String
         var imageRef: String
         var createdAt: Timestamp
@@ -131,6 +132,7 @@ struct ContainerRow: Sendable, Hashable {
             id: id, pod: origin.pod, namespace: namespace, spec: spec, state: state, createdAt: origin.createdAt)
         info.reason = status.reason
         info.message = status.message
+        info.imageName = origin.imageName
         info.imageID = origin.imageID
         info.imageRef = origin.imageRef
         info.startedAt = status.startedAt

@@ -35,7 +35,8 @@ extension LocalPodEngine {
 
     /// The one pod of this identity, made or found.
     private func makePod(_ row: PodRow, _ stage: any OperationStage) async throws -> PodID {
-        await recovery.all()
+        // One of this identity may be about to be adopted or undone; the others are no concern of this call.
+        if let found = table.pod(identity: row.identity) { await recovery.pod(found.id) }
         if let existing = table.pod(identity: row.identity) {
             guard existing.origin.digest == row.origin.digest, existing.status.phase == .ready else {
                 let how = existing.status.phase == .ready ? "another configuration" : "state \(existing.status.phase)"

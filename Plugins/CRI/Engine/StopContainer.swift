@@ -52,7 +52,7 @@ extension LocalPodEngine {
         guard try await ended(id, within: Self.killPatience) else {
             throw BerthError(
                 .deadlineExceeded,
-                "container '\(id)' has not ended \(Self.killPatience) after SIGKILL; a process of it hangs in the kernel"
+                "container '\(id)' has not ended \(Self.killPatience) after SIGKILL: a process hangs in the kernel"
             )
         }
     }

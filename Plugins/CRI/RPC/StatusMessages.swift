@@ -71,7 +71,7 @@ extension ContainerInfo {
 
     private var imageMessage: Runtime_V1_ImageSpec {
         var image = Runtime_V1_ImageSpec()
-        image.image = spec.image
+        image.image = imageName
         image.userSpecifiedImage = spec.userImage
         image.annotations = spec.imageAnnotations
         return image

@@ -5,6 +5,7 @@ internal import BerthServices
 extension ContainerPlan {
     func resources() -> OCIResources {
         var all = OCIResources(limits: spec.resources)
+        if !facts.hugetlb { all.hugepageLimits = nil }
         if spec.security.privileged {
             all.devices = [OCIDeviceRule(allow: true, access: "rwm")]
         } else {

@@ -15,12 +15,21 @@ struct HostFacts: Sendable, Hashable {
     /// The CPU in Go's names.
     var architecture = "amd64"
     var hostname = "localhost"
+    /// Huge pages can be limited.
+    var hugetlb = true
     /// Sizes of huge pages, e.g. `2MB`.
     var hugepageSizes: Set<String> = []
 
     static func current() -> HostFacts {
         var facts = HostFacts()
-        facts.cgroupV2 = (try? CgroupHost.current())?.isV2 == true
+        let cgroups = try? CgroupHost.current()
+        facts.cgroupV2 = cgroups?.isV2 == true
+        if facts.cgroupV2 {
+            let controllers = (try? Files.text("/sys/fs/cgroup/cgroup.controllers")) ?? ""
+            facts.hugetlb = controllers.split(separator: " ").contains("hugetlb")
+        } else {
+            facts.hugetlb = cgroups?.hierarchies.contains { $0.controllers.contains("hugetlb") } == true
+        }
         let mask = Capabilities.bounding()
         facts.capabilities = (0..<64).filter { mask & (1 << UInt64($0)) != 0 }.compactMap(Capabilities.name(of:))
             .sorted()

@@ -173,8 +173,14 @@ enum ResourceCheck {
                 throw BerthError(.invalidArgument, "cpuset '\(list)' is no list such as 0-3,7")
             }
         }
-        for (size, _) in limits.hugepages where !facts.hugepageSizes.contains(size) {
-            throw BerthError(.invalidArgument, "hugepage_limits: this host has no pages of '\(size)'")
+        for (size, limit) in limits.hugepages {
+            guard facts.hugepageSizes.contains(size) else {
+                throw BerthError(.invalidArgument, "hugepage_limits: this host has no pages of '\(size)'")
+            }
+            // A kubelet limits every size to nothing, on hosts without the controller too: that alone is let pass.
+            guard facts.hugetlb || limit == 0 else {
+                throw BerthError(.invalidArgument, "hugepage_limits: this host has no hugetlb controller")
+            }
         }
         if !limits.unified.isEmpty, !facts.cgroupV2 {
             throw BerthError(.invalidArgument, "unified: this host has cgroup v1")
