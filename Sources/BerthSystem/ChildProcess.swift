@@ -70,6 +70,8 @@ package struct ChildProcess {
         } catch {
             kill(-pid, SIGKILL)
             _ = reap(pid)
+            // The relay may have closed it: a second close would hit whoever got the number meanwhile.
+            input.write = relay.input
             input.closeWrite()
             throw error
         }
@@ -160,8 +162,9 @@ private struct Pipe {
 private struct Relay {
     let command: ChildProcess.Command
     var input: Int32
-    let output: Int32
-    let errors: Int32
+    /// -1 once the child has closed its end: poll would report that again and again.
+    var output: Int32
+    var errors: Int32
     let exit: Int32
     var sent = 0
     var stdout: [UInt8] = []
@@ -209,13 +212,13 @@ private struct Relay {
             let ready = unsafe poll(&watched, nfds_t(watched.count), Int32(clamping: milliseconds))
             if ready < 0 && errno != EINTR { throw BerthError(.internal, "poll: \(errorName(errno))") }
             if watched[3].revents != 0 { feed() }
-            try drain(output, into: \.stdout)
-            try drain(errors, into: \.stderr)
+            try drain(\.output, into: \.stdout)
+            try drain(\.errors, into: \.stderr)
             exited = watched[0].revents != 0
         }
         // A grandchild may hold the pipes open: what is in them now is all that counts.
-        try drain(output, into: \.stdout)
-        try drain(errors, into: \.stderr)
+        try drain(\.output, into: \.stdout)
+        try drain(\.errors, into: \.stderr)
     }
 
     private mutating func feed() {
@@ -228,12 +231,17 @@ private struct Relay {
         if sent == command.input.count || (count < 0 && errno != EAGAIN) { closeInput() }
     }
 
-    private mutating func drain(_ descriptor: Int32, into path: WritableKeyPath<Relay, [UInt8]>) throws {
-        while true {
+    private mutating func drain(
+        _ descriptor: WritableKeyPath<Relay, Int32>, into path: WritableKeyPath<Relay, [UInt8]>
+    ) throws {
+        while self[keyPath: descriptor] >= 0 {
+            var result = 0
             // SAFETY: the buffer is as long as its count says, and only what was read counts.
             let chunk = unsafe [UInt8](unsafeUninitializedCapacity: 16384) { buffer, count in
-                count = max(0, unsafe Glibc.read(descriptor, buffer.baseAddress, buffer.count))
+                result = unsafe Glibc.read(self[keyPath: descriptor], buffer.baseAddress, buffer.count)
+                count = max(0, result)
             }
+            if result == 0 { self[keyPath: descriptor] = -1 }
             if chunk.isEmpty { return }
             self[keyPath: path].append(contentsOf: chunk)
             guard self[keyPath: path].count <= command.outputLimit else {

@@ -21,7 +21,7 @@ import Testing
     @Test func `a call past its deadline is abandoned, counted and replaced`() async throws {
         let lane = Blocking.Lane("narrow", width: 1)
         do {
-            try await Blocking.run(on: lane, "sleep", deadline: .milliseconds(50)) { _ = usleep(700_000) }
+            try await Blocking.run(on: lane, "sleep", deadline: .milliseconds(500)) { _ = usleep(2_000_000) }
             Issue.record("it ended well")
         } catch let error as BerthError {
             #expect(error.code == .deadlineExceeded)
@@ -29,7 +29,7 @@ import Testing
         }
         #expect(lane.stuck == 1)
         try await Blocking.run(on: lane) {}
-        for _ in 0..<200 where lane.stuck != 0 { try await Task.sleep(for: .milliseconds(10)) }
+        for _ in 0..<400 where lane.stuck != 0 { try await Task.sleep(for: .milliseconds(10)) }
         #expect(lane.stuck == 0)
         try await Blocking.run(on: lane) {}
     }
