@@ -56,6 +56,9 @@ package final class Database: Sendable {
         try thread.start()
     }
 
+    /// Transactions that wait now.
+    package var waiting: Int { queue.withLock { $0.jobs.count } }
+
     /// What the writer has done so far.
     package var statistics: Statistics { counts.withLock { $0 } }
 

@@ -6,8 +6,10 @@ import Testing
 @testable import BerthStore
 
 @Suite struct TransactionTests {
-    /// Fills the queue while the writer is held, so that what follows is one batch.
-    private func held<T: Sendable>(_ database: Database, _ body: @Sendable () async throws -> T) async throws -> T {
+    /// Holds the writer while the body fills the queue, until the condition holds: what waits then is one batch.
+    private func held<T: Sendable>(
+        _ database: Database, until isFull: @escaping @Sendable () -> Bool, _ body: @Sendable () async throws -> T
+    ) async throws -> T {
         let gate = DispatchSemaphore(value: 0)
         let entered = Shared(false)
         let holder = Task {
@@ -18,12 +20,15 @@ import Testing
         }
         while !entered.withLock({ $0 }) { try await Task.sleep(for: .milliseconds(1)) }
         let opener = Task {
-            try await Task.sleep(for: .milliseconds(80))
+            while !isFull(), !Task.isCancelled { try? await Task.sleep(for: .milliseconds(1)) }
             gate.signal()
         }
-        defer { opener.cancel() }
-        let value = try await body()
-        gate.signal()
+        let value: T
+        do { value = try await body() } catch {
+            opener.cancel()
+            throw error
+        }
+        await opener.value
         try await holder.value
         return value
     }
@@ -39,7 +44,7 @@ import Testing
 
     @Test func `a body that throws is undone alone`() async throws {
         try await World().with { database in
-            try await held(database) {
+            try await held(database, until: { database.waiting == 3 }) {
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     for key in ["a", "b", "c"] {
                         group.addTask {
@@ -65,7 +70,7 @@ import Testing
     @Test func `transactions that wait together are one commit, synced if one of them asks for it`() async throws {
         try await World().with { database in
             let before = database.statistics
-            try await held(database) {
+            try await held(database, until: { database.waiting == 20 }) {
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     for number in 0..<20 {
                         group.addTask { try await database.insert("\(number)", durable: number == 7) }
@@ -113,11 +118,15 @@ import Testing
         let world = try World()
         let database = try world.open(maxWaiting: 2)
         try await database.migrate("test", World.migrations)
-        let refused: [BerthError.Code] = try await held(database) {
+        let refusals = Shared(0)
+        let refused: [BerthError.Code] = try await held(database, until: { refusals.withLock { $0 } == 3 }) {
             await withTaskGroup(of: BerthError.Code?.self, returning: [BerthError.Code].self) { group in
                 for number in 0..<5 {
                     group.addTask {
-                        do { try await database.insert("\(number)") } catch { return (error as? BerthError)?.code }
+                        do { try await database.insert("\(number)") } catch {
+                            refusals.withLock { $0 += 1 }
+                            return (error as? BerthError)?.code
+                        }
                         return nil
                     }
                 }

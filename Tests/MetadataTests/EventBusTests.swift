@@ -36,7 +36,7 @@ import Testing
             var iterator = stream.makeAsyncIterator()
             return try await iterator.next()?.topic
         }
-        try await Task.sleep(for: .milliseconds(5))
+        while await bus.waiting == 0 { await Task.yield() }
         await bus.publish(event("a"))
         #expect(try await waiting.value == "a")
     }
@@ -92,7 +92,7 @@ import Testing
             var iterator = stream.makeAsyncIterator()
             return try await iterator.next()
         }
-        try await Task.sleep(for: .milliseconds(20))
+        while await bus.waiting == 0 { await Task.yield() }
         var second = await bus.subscribe(after: nil).makeAsyncIterator()
         var error: BerthError?
         do { _ = try await second.next() } catch let thrown as BerthError { error = thrown }

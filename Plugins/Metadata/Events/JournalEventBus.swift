@@ -63,6 +63,9 @@ actor JournalEventBus: EventBus {
         }
     }
 
+    /// Subscribers that wait for the next event.
+    var waiting: Int { waiters.count }
+
     private var kept: Int { journal.count - dropped }
     private var firstKept: UInt64 { last - UInt64(kept) + 1 }
 
