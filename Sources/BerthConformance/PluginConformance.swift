@@ -13,7 +13,8 @@ internal import SystemPackage
 /// }
 /// ```
 ///
-/// Descriptors and threads are counted for the whole process: run the cases one after the other, and nothing beside them.
+/// Descriptors and threads are counted for the whole process: run the cases one after the other, and nothing beside
+/// them.
 public enum PluginConformance {
     /// What is tested, and beside what.
     public struct Subject: Sendable {

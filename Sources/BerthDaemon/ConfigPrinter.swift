@@ -123,7 +123,7 @@ struct ConfigPrinter {
             | Key | Default | Meaning |
             |---|---|---|
             | `version` | `1` | The version of the file's layout. |
-            | `imports` | `[]` | Files to read after this one, with wildcards. They win over it: tables by key, else whole. |
+            | `imports` | `[]` | Files to read after this one, with wildcards; they win over it, tables key by key. |
             | `root` | `"/var/lib/berth"` | Content that survives a reboot. |
             | `state` | `"/run/berth"` | State that a reboot clears. |
             | `enable` | see `config.toml` | The plugins to start. |

@@ -88,7 +88,7 @@ import Testing
         try await kernel.start()
         let begin = ContinuousClock.now
         await kernel.stop()
-        #expect(.now - begin < .seconds(1))
+        #expect(.now - begin < .seconds(30))
         #expect(world.report("dock.a", kernel)?.state == .failed("did not stop: stubborn, hang"))
         #expect(world.report("harbour.z", kernel)?.state == .stopped)
         while !diary.all.contains("last") { await Task.yield() }
@@ -102,11 +102,14 @@ import Testing
                 return 1
             }
         }
-        let kernel = try world.kernel(plugins, patience: hasty)
+        var patience = Kernel.Patience()
+        patience.stop = .seconds(60)
+        patience.stopAll = .milliseconds(250)
+        let kernel = try world.kernel(plugins, patience: patience)
         try await kernel.start()
         let begin = ContinuousClock.now
         await kernel.stop()
-        #expect(.now - begin < .milliseconds(1500), "20 plugins of 100 ms each would take 2 s")
+        #expect(.now - begin < .seconds(50), "20 plugins of 60 s each would take 20 minutes")
         #expect(world.report("hang7.x", kernel)?.state == .failed("did not stop: hang"))
     }
 
