@@ -28,7 +28,8 @@ struct CNIConfig: PluginConfig {
             ConfigKey("retry_seconds", "longest pause between two attempts of a failed teardown", reloads: false),
             ConfigKey(
                 "collect_garbage",
-                "whether plugins are told at the start (GC) to give back all but Berth's pods; not beside another runtime"
+                "whether plugins are told at the start (GC) to give back all but Berth's pods; "
+                    + "not beside another runtime"
             ),
         ]
     }

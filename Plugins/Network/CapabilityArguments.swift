@@ -48,7 +48,8 @@ enum CapabilityArguments {
     static func arguments(_ request: PodNetworkRequest) throws -> String {
         var words = ["IgnoreUnknown=1"]
         for (name, value) in request.arguments.sorted(by: { $0.key < $1.key }) {
-            guard !name.contains("="), !(name + value).utf8.contains(where: { $0 == UInt8(ascii: ";") || $0 == 0 }) else {
+            let isSplit = (name + value).utf8.contains { $0 == UInt8(ascii: ";") || $0 == 0 }
+            guard !name.contains("="), !isSplit else {
                 throw BerthError(.invalidArgument, "CNI argument '\(name)' has a ';' or a zero byte in it: '\(value)'")
             }
             words.append("\(name)=\(value)")
