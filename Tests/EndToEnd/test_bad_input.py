@@ -23,6 +23,7 @@ def tmpfs(folder, megabytes):
         yield folder
     finally:
         run("umount", "-l", folder, check=False)
+        folder.rmdir()
 
 
 @contextlib.contextmanager
@@ -47,7 +48,7 @@ def big(world):
 
 
 def test_a_pull_on_a_full_disk_fails_clearly_and_the_next_one_works(make_daemon, world, big):
-    with tmpfs(world.folder / "small-disk", 40) as disk:
+    with tmpfs(world.folder / "pull-disk", 40) as disk:
         daemon = make_daemon(root=disk / "root").start()
         with cri.CRI(daemon) as client:
             client.pull(world.busybox)

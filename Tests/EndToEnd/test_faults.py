@@ -18,6 +18,8 @@ from world import TOP, expect_nothing_left, until
 ELSEWHERE = {
     "runtime.": "in the shim's process",
     "cri.RunPodSandbox.userns": "needs a pod in a user namespace",
+    "network.make-user-namespace": "needs a pod in a user namespace",
+    "store.": "tried commit by commit below",
 }
 
 #: Garbage is collected at once, so that what stays is a leak.
