@@ -29,8 +29,8 @@ enum GRPCTimeout {
         let (seconds, attoseconds) = max(time, .zero).components
         let (parts, largest) = (attoseconds / 1_000_000_000, Int64(99_999_999))
         if seconds == 0, parts / 1000 <= largest { return "\((parts + 999) / 1000)u" }
-        if seconds < 90_000 { return "\(seconds * 1000 + parts / 1_000_000 + 1)m" }
-        return "\(min(seconds + 1, largest))S"
+        if seconds < 90_000 { return "\(seconds * 1000 + (parts + 999_999) / 1_000_000)m" }
+        return "\(min(seconds + (parts > 0 ? 1 : 0), largest))S"
     }
 }
 
