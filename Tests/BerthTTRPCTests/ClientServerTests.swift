@@ -5,7 +5,7 @@ import BerthTTRPC
 import Glibc
 import Testing
 
-@Suite struct ClientServerTests {
+@Suite(.timeLimit(.minutes(5))) struct ClientServerTests {
     /// A server on a socket of its own, and what it takes to end it.
     struct World: Sendable {
         let loop: EventLoop
@@ -50,7 +50,7 @@ import Testing
             for number in 0..<100 {
                 group.addTask {
                     let payload = [UInt8](repeating: UInt8(number), count: number * 100)
-                    let answer = try await client.call("s", "echo", payload, timeout: .seconds(10))
+                    let answer = try await client.call("s", "echo", payload, timeout: .seconds(60))
                     #expect(answer == payload)
                 }
             }
@@ -65,13 +65,13 @@ import Testing
         let world = try World(["s/fail": { _ in throw BerthError(.failedPrecondition, "not now") }])
         let client = try await world.client()
         do {
-            _ = try await client.call("s", "fail", [], timeout: .seconds(5))
+            _ = try await client.call("s", "fail", [], timeout: .seconds(60))
             Issue.record("no error")
         } catch let error as BerthError {
             #expect(error.code == .failedPrecondition)
             #expect(error.message == "not now")
         }
-        #expect(await code { _ = try await client.call("s", "none", [], timeout: .seconds(5)) } == .unimplemented)
+        #expect(await code { _ = try await client.call("s", "none", [], timeout: .seconds(60)) } == .unimplemented)
         client.close()
         await world.end()
     }
@@ -80,17 +80,14 @@ import Testing
         let cancelled = Shared(false)
         let world = try World([
             "s/hang": { _ in
-                do { try await Task.sleep(for: .seconds(60)) } catch { cancelled.withLock { $0 = true } }
+                do { try await Task.sleep(for: .seconds(3600)) } catch { cancelled.withLock { $0 = true } }
                 return []
             }
         ])
         let client = try await world.client()
-        let began = ContinuousClock.now
         #expect(
             await code { _ = try await client.call("s", "hang", [], timeout: .milliseconds(100)) } == .deadlineExceeded)
-        #expect(ContinuousClock.now - began < .seconds(5))
-        for _ in 0..<500 where !cancelled.withLock({ $0 }) { try await Task.sleep(for: .milliseconds(10)) }
-        #expect(cancelled.withLock { $0 })
+        while !cancelled.withLock({ $0 }) { try await Task.sleep(for: .milliseconds(10)) }
         client.close()
         await world.end()
     }
@@ -99,7 +96,7 @@ import Testing
         let world = try World([
             "s/echo": Self.echo,
             "s/hang": { _ in
-                try await Task.sleep(for: .seconds(60))
+                try await Task.sleep(for: .seconds(3600))
                 return []
             },
         ])
@@ -109,7 +106,7 @@ import Testing
         hanging.cancel()
         #expect(await code { _ = try await hanging.value } == .cancelled)
         #expect(client.inFlight == 0)
-        #expect(try await client.call("s", "echo", [1], timeout: .seconds(5)) == [1])
+        #expect(try await client.call("s", "echo", [1], timeout: .seconds(60)) == [1])
         client.close()
         await world.end()
     }
@@ -117,7 +114,7 @@ import Testing
     @Test func `a lost connection fails what is under way and everything after it`() async throws {
         let world = try World([
             "s/hang": { _ in
-                try await Task.sleep(for: .seconds(60))
+                try await Task.sleep(for: .seconds(3600))
                 return []
             }
         ])
@@ -137,7 +134,7 @@ import Testing
     {
         let world = try World([
             "s/hang": { _ in
-                try await Task.sleep(for: .seconds(60))
+                try await Task.sleep(for: .seconds(3600))
                 return []
             }
         ])
@@ -145,7 +142,7 @@ import Testing
         let calls = (0..<TTRPCClient.maxInFlight + 1).map { _ in
             Task { try await client.call("s", "hang", [], timeout: nil) }
         }
-        for _ in 0..<500 where client.inFlight != TTRPCServer.maxInFlight {
+        while client.inFlight != TTRPCServer.maxInFlight {
             try await Task.sleep(for: .milliseconds(10))
         }
         #expect(client.inFlight == TTRPCServer.maxInFlight)
@@ -161,9 +158,9 @@ import Testing
         let world = try World(["s/echo": Self.echo])
         let client = try await world.client()
         let big = [UInt8](repeating: 0, count: Frame.maxLength + 1)
-        #expect(await code { _ = try await client.call("s", "echo", big, timeout: .seconds(5)) } == .resourceExhausted)
+        #expect(await code { _ = try await client.call("s", "echo", big, timeout: .seconds(60)) } == .resourceExhausted)
         let largest = [UInt8](repeating: 1, count: Frame.maxLength - 64)
-        #expect(try await client.call("s", "echo", largest, timeout: .seconds(20)).count == largest.count)
+        #expect(try await client.call("s", "echo", largest, timeout: .seconds(60)).count == largest.count)
         client.close()
         await world.end()
     }
@@ -185,7 +182,7 @@ import Testing
         #expect(try TTRPCResponse(decoding: answer.data).status?.error?.code == .invalidArgument)
         raw.close()
         let client = try await world.client()
-        #expect(try await client.call("s", "echo", [7], timeout: .seconds(5)) == [7])
+        #expect(try await client.call("s", "echo", [7], timeout: .seconds(60)) == [7])
         client.close()
         await world.end()
     }
@@ -208,7 +205,7 @@ import Testing
         }
         let client = try await TTRPCClient.connect(to: path, named: "the server", on: loop)
         let got = Shared<[UInt8]>([])
-        let end = try await client.call("s", "m", [], timeout: .seconds(5)) { data in got.withLock { $0 += data } }
+        let end = try await client.call("s", "m", [], timeout: .seconds(60)) { data in got.withLock { $0 += data } }
         #expect(got.withLock { $0 } == [1, 2, 3])
         #expect(end == [9])
         client.close()

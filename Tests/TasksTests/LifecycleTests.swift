@@ -43,7 +43,7 @@ extension TasksTests {
                 break
             }
             for topic in [TaskTopic.create, TaskTopic.start, TaskTopic.exit, TaskTopic.delete] {
-                for _ in 0..<100 where !world.events.topics.contains(topic) { try await Task.sleep(for: .milliseconds(10)) }
+                for _ in 0..<2000 where !world.events.topics.contains(topic) { try await Task.sleep(for: .milliseconds(10)) }
                 #expect(world.events.topics.contains(topic))
             }
             try await world.finish()
@@ -81,12 +81,12 @@ extension TasksTests {
             _ = try await tasks.create(ref, world.request("a", "sleep 100", runtime: runtime))
             _ = try await tasks.start(ref)
             let plain = try await tasks.execSync(
-                ref, process: world.process("echo out; echo err >&2; exit 3"), timeout: .seconds(20), limit: 1 << 20)
+                ref, process: world.process("echo out; echo err >&2; exit 3"), timeout: .seconds(60), limit: 1 << 20)
             #expect(String(decoding: plain.stdout, as: UTF8.self) == "out\n")
             #expect(String(decoding: plain.stderr, as: UTF8.self) == "err\n")
             #expect(plain.exitCode == 3)
             let long = try await tasks.execSync(
-                ref, process: world.process("seq 1 100000"), timeout: .seconds(20), limit: 1000)
+                ref, process: world.process("seq 1 100000"), timeout: .seconds(60), limit: 1000)
             #expect(long.stdout.count == 1000)
             let all = try await tasks.execSync(
                 ref, process: world.process("seq 1 1000000"), timeout: .seconds(60), limit: 16 << 20)
@@ -96,7 +96,7 @@ extension TasksTests {
                 await code {
                     _ = try await tasks.execSync(ref, process: world.process("sleep 77"), timeout: .seconds(1), limit: 100)
                 } == .deadlineExceeded)
-            #expect(ContinuousClock.now - began < .seconds(10))
+            #expect(ContinuousClock.now - began < .seconds(60), "it waited for the process's own end")
             #expect(await code {
                 _ = try await tasks.execSync(world.ref("none"), process: [], timeout: nil, limit: 1)
             } == .notFound)

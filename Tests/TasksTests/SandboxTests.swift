@@ -118,7 +118,7 @@ extension TasksTests {
                 break
             }
             #expect(try await tasks.wait(world.ref("c")).code == 137)
-            for _ in 0..<200 where kill(Int32(pid), 0) == 0 { try await Task.sleep(for: .milliseconds(10)) }
+            for _ in 0..<2000 where kill(Int32(pid), 0) == 0 { try await Task.sleep(for: .milliseconds(10)) }
             #expect(kill(Int32(pid), 0) != 0)
             let now = try await sandboxes.status("pod", in: world.namespace)
             #expect(!now.ready)
@@ -139,7 +139,7 @@ extension TasksTests {
             _ = try await world.tasks.create(world.ref("c"), container(world, "c", "sleep 100", in: "pod", of: status))
             let pid = try await world.tasks.start(world.ref("c")).pid
             try await world.sandboxes.remove("pod", in: world.namespace)
-            for _ in 0..<200 where kill(Int32(pid), 0) == 0 { try await Task.sleep(for: .milliseconds(10)) }
+            for _ in 0..<2000 where kill(Int32(pid), 0) == 0 { try await Task.sleep(for: .milliseconds(10)) }
             #expect(kill(Int32(pid), 0) != 0)
             _ = try await world.tasks.delete(world.ref("c"), force: true)
             try await world.finish()
