@@ -3,19 +3,29 @@ import Glibc
 import Testing
 
 @Suite struct BlockingLaneTests {
-    @Test func `calls that hang hold up no other lane, nor one another`() async throws {
-        let (stuck, free) = (Blocking.Lane("stuck", width: 24), Blocking.Lane("free", width: 2))
-        let before = ContinuousClock.now
+    /// Every call waits for all the others and for the one of the other lane: if one of them had no thread, none would
+    /// end, and the time limit would tell; at one more thread a second, as a shared pool grows, too.
+    @Test(.timeLimit(.minutes(1))) func `calls that hang hold up no other lane, nor one another`() async throws {
+        let (stuck, free) = (Blocking.Lane("stuck", width: 80), Blocking.Lane("free", width: 2))
+        let begun = Shared(0), isFree = Shared(false)
         try await withThrowingTaskGroup(of: Void.self) { group in
-            for _ in 0..<24 { group.addTask { try await Blocking.run(on: stuck) { _ = usleep(600_000) } } }
-            try await Task.sleep(for: .milliseconds(50))
-            let asked = ContinuousClock.now
-            try await Blocking.run(on: free) {}
-            #expect(asked.duration(to: .now) < .milliseconds(400))
+            for _ in 0..<80 {
+                group.addTask {
+                    try await Blocking.run(on: stuck) {
+                        begun.withLock { $0 += 1 }
+                        var patience = 60_000
+                        while begun.withLock({ $0 }) < 80 || !isFree.withLock({ $0 }), patience > 0 {
+                            usleep(1000)
+                            patience -= 1
+                        }
+                        #expect(patience > 0, "a call had no thread for a minute")
+                    }
+                }
+            }
+            while begun.withLock({ $0 }) < 80 { try await Task.sleep(for: .milliseconds(1)) }
+            try await Blocking.run(on: free) { isFree.withLock { $0 = true } }
             try await group.waitForAll()
         }
-        // All 24 ran at once: one after the other on two cores they would take seconds.
-        #expect(before.duration(to: .now) < .milliseconds(1800))
     }
 
     @Test func `a call past its deadline is abandoned, counted and replaced`() async throws {

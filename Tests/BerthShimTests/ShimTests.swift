@@ -158,7 +158,8 @@ struct ShimTests {
             return Int(line.split(separator: " ").dropLast().last ?? "") ?? 0
         }
         for number in 0..<10 { try cycle(number) }
-        let descriptors = try Files.names(in: "/proc/\(shim.shimPID)/fd").count, before = try memory()
+        // The memory first, here and below: it waits for what the last cycle has begun to end.
+        let before = try memory(), descriptors = try Files.names(in: "/proc/\(shim.shimPID)/fd").count
         for number in 10..<70 { try cycle(number) }
         let after = try memory()
         #expect(try Files.names(in: "/proc/\(shim.shimPID)/fd").count == descriptors)

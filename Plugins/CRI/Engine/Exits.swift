@@ -52,10 +52,12 @@ extension LocalPodEngine {
         for await (namespace, id, status) in losses {
             guard let row = table.pod(id), row.namespace == namespace, row.status.phase == .ready else { continue }
             logger.error("a pod lost its sandbox", metadata: ["pod": "\(id)", "error": "\(status.reason)"])
-            _ = try? await commit(id) { row in
-                guard row.status.phase == .ready else { return }
-                row.status.phase = .stopping
-                row.status.reason = status.reason
+            await record("the loss of a pod's sandbox is not recorded", ["pod": "\(id)"]) {
+                try await commit(id) { row in
+                    guard row.status.phase == .ready else { return }
+                    row.status.phase = .stopping
+                    row.status.reason = status.reason
+                }
             }
             for container in table.containers(of: id) where !container.hasEnded {
                 await settle(container)

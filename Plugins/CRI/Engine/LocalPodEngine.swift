@@ -146,6 +146,12 @@ final class LocalPodEngine: PodEngine {
         }.value
     }
 
+    /// Commits what nobody waits for; a failure (a full disk) is told in the log, and the next start mends the row.
+    func record(_ what: Logger.Message, _ of: Logger.Metadata, _ commit: () async throws -> Void) async {
+        guard let error = await problem(commit) else { return }
+        logger.error(what, metadata: of.merging(["error": "\(error)"]) { old, _ in old })
+    }
+
     func announce(_ kind: PodChange.Kind, _ row: PodRow) {
         table.announce(PodChange(kind, namespace: row.namespace, pod: row.id, container: nil, at: .now()))
     }

@@ -178,10 +178,12 @@ extension LocalPodEngine {
     private func keepLeftovers(_ failures: [UndoStack.Failure], of id: PodID) async {
         let left = failures.map { "\($0.label): \($0.error)" }
         logger.error("a pod is left half undone", metadata: ["pod": "\(id)", "error": "\(left)"])
-        _ = try? await commit(id) { row in
-            row.status.phase = .stopped
-            row.status.reason = "not undone: " + left.joined(separator: "; ")
-            row.status.leftovers = failures.map(\.label)
+        await record("what is left of a pod is not recorded", ["pod": "\(id)"]) {
+            try await commit(id) { row in
+                row.status.phase = .stopped
+                row.status.reason = "not undone: " + left.joined(separator: "; ")
+                row.status.leftovers = failures.map(\.label)
+            }
         }
     }
 

@@ -81,13 +81,15 @@ extension LocalPodEngine {
                 "the task of a container that did not start is left",
                 metadata: ["container": "\(row.id)", "error": "\(problem)"])
         }
-        _ = try? await commit(row.id) { row in
-            guard row.status.phase == .starting else { return }
-            row.status.phase = .exited
-            row.status.finishedAt = .now()
-            row.status.exitCode = Int32(Self.startErrorExit)
-            row.status.reason = "StartError"
-            row.status.message = "\(error)"
+        await record("the failed start of a container is not recorded", ["container": "\(row.id)"]) {
+            try await commit(row.id) { row in
+                guard row.status.phase == .starting else { return }
+                row.status.phase = .exited
+                row.status.finishedAt = .now()
+                row.status.exitCode = Int32(Self.startErrorExit)
+                row.status.reason = "StartError"
+                row.status.message = "\(error)"
+            }
         }
     }
 }
