@@ -13,12 +13,7 @@ import Testing
                 group.addTask {
                     try await Blocking.run(on: stuck) {
                         begun.withLock { $0 += 1 }
-                        var patience = 60_000
-                        while begun.withLock({ $0 }) < 80 || !isFree.withLock({ $0 }), patience > 0 {
-                            usleep(1000)
-                            patience -= 1
-                        }
-                        #expect(patience > 0, "a call had no thread for a minute")
+                        Self.block { begun.withLock { $0 } >= 80 && isFree.withLock { $0 } }
                     }
                 }
             }
@@ -29,9 +24,11 @@ import Testing
     }
 
     @Test func `a call past its deadline is abandoned, counted and replaced`() async throws {
-        let lane = Blocking.Lane("narrow", width: 1)
+        let lane = Blocking.Lane("narrow", width: 1), isReleased = Shared(false)
         do {
-            try await Blocking.run(on: lane, "sleep", deadline: .milliseconds(500)) { _ = usleep(2_000_000) }
+            try await Blocking.run(on: lane, "sleep", deadline: .milliseconds(500)) {
+                Self.block { isReleased.withLock { $0 } }
+            }
             Issue.record("it ended well")
         } catch let error as BerthError {
             #expect(error.code == .deadlineExceeded)
@@ -39,8 +36,18 @@ import Testing
         }
         #expect(lane.stuck == 1)
         try await Blocking.run(on: lane) {}
+        isReleased.withLock { $0 = true }
         for _ in 0..<400 where lane.stuck != 0 { try await Task.sleep(for: .milliseconds(10)) }
         #expect(lane.stuck == 0)
         try await Blocking.run(on: lane) {}
+    }
+
+    /// Holds the thread until something is true, at most a minute, so that a failure ends too.
+    private static func block(until isDone: () -> Bool) {
+        for _ in 0..<60_000 {
+            if isDone() { return }
+            usleep(1000)
+        }
+        Issue.record("a call had no thread for a minute")
     }
 }
