@@ -37,10 +37,12 @@ extension LocalPodEngine {
             _ = try await services.tasks.create(row.ref, request)
             FaultPoint.hit("cri.StartContainer.created")
             stage.enter("start task", waitingFor: "the shim")
+            // Taken before: a process that ends at once has ended when the shim's answer is here.
+            let began = Timestamp.now()
             let info = try await services.tasks.start(row.ref)
             FaultPoint.hit("cri.StartContainer.started")
             let started = try await commit(id) { row in
-                row.status.startedAt = row.status.startedAt ?? .now()
+                row.status.startedAt = row.status.startedAt ?? began
                 // Its exit may have been learnt before this answer.
                 if row.status.phase == .starting { (row.status.phase, row.status.pid) = (.running, info.pid) }
             }
